@@ -1,0 +1,236 @@
+"""What an answer consists of, and how a ranked list becomes cards."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mllm_rec.agent.relax import Relaxation
+from mllm_rec.agent.state import Chip, DialogueState, wish_share
+from mllm_rec.agent.vocabulary import Vocabulary
+from mllm_rec.agent.wording import Wording, short
+from mllm_rec.data.catalog import Catalog
+from mllm_rec.data.domain import Domain
+from mllm_rec.explain import Explainer, Met
+from mllm_rec.explain import Request as ExplainRequest
+from mllm_rec.explain.templates import clean, column_word, number_word
+from mllm_rec.retrieval.columns import column_index
+from mllm_rec.retrieval.filters import Not, columns, mask, unknown_columns
+
+#: Badges on a card; characters of a reason, of a title and of an alternative text that are carried on.
+MOST_BADGES, REASON, TITLE, ALT = 4, 110, 200, 120
+
+
+@dataclass(frozen=True, eq=False)
+class Shop:
+    """Everything a conversation needs, loaded once and shared by all sessions; never written to.
+
+    Attributes:
+        catalog, domain, vocabulary: the items and what people call them.
+        data: ``Dataset`` of the whole log.
+        system: the recommender that serves.
+        candidates: ``Candidates``, ranks what is allowed.
+        explainer: says why.
+        hidden: ``(2, n)`` int64, user and item positions of everything in the log, low ratings too.
+        excluded: ``(num_items,)`` bool, never shown to anyone.
+        title, note: the shop's name and what is said beside it.
+    """
+
+    catalog: Catalog
+    domain: Domain
+    vocabulary: Vocabulary
+    data: Any
+    system: Any
+    candidates: Any
+    explainer: Explainer
+    hidden: np.ndarray
+    excluded: np.ndarray
+    title: str = ""
+    note: str = ""
+
+    def item_title(self, item_id: str, longest: int = 48) -> str:
+        """An item's title on one line, fit to stand in a sentence."""
+        return clean(self.catalog.table["title"].iat[self.catalog.position(item_id)] or item_id, longest)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One item of a list.
+
+    Attributes:
+        row: its position in the catalog.
+        amount: its price, else its year, "" where unknown.
+        picture, alt: the picture's path (None: it has none) and what it shows.
+        badges: wishes and filters that it is known to meet.
+        unknown: what isn't known of it although it was asked for.
+        reason: one or two lines; ``why`` every sentence behind it.
+    """
+
+    item_id: str
+    row: int
+    title: str
+    amount: str
+    picture: Path | None
+    alt: str
+    badges: tuple[str, ...]
+    unknown: tuple[str, ...]
+    reason: str
+    why: tuple[str, ...]
+    liked: bool
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What this conversation knows: (item id, title) of what was liked and disliked, and what likes have in common."""
+
+    liked: tuple[tuple[str, str], ...] = ()
+    disliked: tuple[tuple[str, str], ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer.
+
+    Attributes:
+        text: a few sentences; never what the cards say.
+        cards: the list, first to last.
+        chips: everything that filters or ranks.
+        relaxations: the smallest steps back, where nothing fits.
+        profile: what is known of the user.
+        signals: (name, share) of what made the order, largest first, shares in [0, 1].
+        tries: things that can be said next.
+    """
+
+    text: str
+    cards: tuple[Card, ...] = ()
+    chips: tuple[Chip, ...] = ()
+    relaxations: tuple[Relaxation, ...] = ()
+    profile: Profile = Profile()
+    signals: tuple[tuple[str, float], ...] = ()
+    tries: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> list[str]:
+        """Ids of the cards."""
+        return [card.item_id for card in self.cards]
+
+
+def cards(
+    shop: Shop,
+    state: DialogueState,
+    rows: Sequence[int],
+    history: Sequence[int],
+    user: int | None,
+    parts: Mapping[str, Sequence[float]],
+    against: Sequence[int],
+    words: Wording,
+) -> tuple[Card, ...]:
+    """The cards of listed positions.
+
+    Args:
+        history: positions that the user likes.
+        parts: what each part of the score gave to each row.
+        against: positions that prices are compared with.
+    """
+    catalog = shop.catalog
+    liked, disliked = ([catalog.positions[item] for item in ids if item in catalog.positions] for ids in (state.liked, state.disliked))
+    constraints, wishes = _constraints(shop, state, rows), _wishes(state, catalog, rows)
+    request = ExplainRequest(
+        history=[*history, *liked],
+        disliked=disliked,
+        user=user,
+        constraints=constraints,
+        wishes=wishes,
+        contributions=parts,
+        against=against,
+    )
+    explained = shop.explainer.explain(rows, request)
+    made = []
+    for row, asked, wished, reasons in zip(rows, constraints, wishes, explained, strict=True):
+        badges = [short(one.label) for one in asked if one.known and one.column != "category"] + [short(one.label) for one in wished]
+        unknown = [words.say("unknown_badge", column=column_word(one.column)) for one in asked if not one.known]
+        item_id, picture = str(catalog.item_ids[row]), catalog.picture(row)
+        made.append(
+            Card(
+                item_id=item_id,
+                row=int(row),
+                title=shop.item_title(item_id, TITLE),
+                amount=amount(shop, row),
+                picture=picture,
+                alt=alternative(shop, row),
+                badges=tuple(dict.fromkeys(badges))[:MOST_BADGES],
+                unknown=tuple(dict.fromkeys(unknown)),
+                reason=_reason(reasons.text, [claim.text for claim in reasons.claims]),
+                why=tuple(claim.text for claim in reasons.claims),
+                liked=item_id in state.liked,
+            )
+        )
+    return tuple(made)
+
+
+def amount(shop: Shop, row: int) -> str:
+    """An item's price, else its year; "" where neither is known."""
+    vocabulary = shop.vocabulary
+    for name in (vocabulary.price, vocabulary.time):
+        if name is None:
+            continue
+        index = column_index(shop.catalog, name)
+        if index.known[row]:
+            if name == vocabulary.price:
+                return number_word(float(index.values[row]), money=True)
+            return str(index.values[row].astype("datetime64[Y]")) if index.kind == "date" else str(int(index.values[row]))
+    return ""
+
+
+def alternative(shop: Shop, row: int) -> str:
+    """What an item's picture shows: the known values of the fields that the domain says are visible, then the title."""
+    shown = [name for name, field in shop.domain.fields.items() if field.shown and name in shop.catalog.columns]
+    shown.sort(key=lambda name: name == "category")  # "red striped lamp": the noun goes last
+    values = [shop.catalog.table[name].iat[row] for name in shown]
+    said = " ".join(clean(value) for value in values if isinstance(value, str))
+    title = clean(shop.catalog.table["title"].iat[row] or "", ALT)
+    return f"{said}: {title}" if said else title
+
+
+def signals(parts: Mapping[str, Sequence[float]], words: Wording) -> tuple[tuple[str, float], ...]:
+    """Name and share of each part that made the order of a list, largest first; parts that gave nothing are left out."""
+    given = {name: float(np.maximum(np.nan_to_num(np.asarray(values, dtype=float)), 0).sum()) for name, values in parts.items()}
+    total = sum(given.values())
+    ordered = sorted(given.items(), key=lambda part: -part[1])
+    return tuple((words.signal(name), value / total) for name, value in ordered if total > 0 and value / total >= 0.01)
+
+
+def by_words_only(chip: Chip, shop: Shop) -> bool:
+    """Whether a chip rules something out that only titles and texts can tell of: what they don't say may still be so."""
+    return isinstance(chip.expression, Not) and set(columns(chip.expression)) <= set(shop.vocabulary.texts)
+
+
+def _constraints(shop: Shop, state: DialogueState, rows: Sequence[int]) -> list[list[Met]]:
+    """The filters that each row is known to meet, by their chips' labels, and the columns without a value that let it pass."""
+    catalog, found = shop.catalog, [[] for _ in rows]  # type: tuple[Catalog, list[list[Met]]]
+    for chip in state.chips:
+        if chip.kind != "filter" or chip.expression is None or by_words_only(chip, shop):
+            continue
+        passes, read = mask(chip.expression, catalog), columns(chip.expression)
+        for met, row in zip(found, rows, strict=True):
+            missing = unknown_columns(chip.expression, catalog, int(row))
+            if missing:
+                met += [Met(chip.label, name, known=False) for name in missing]
+            elif passes[row]:
+                met.append(Met(chip.label, read[0] if read else ""))
+    return found
+
+
+def _wishes(state: DialogueState, catalog: Catalog, rows: Sequence[int]) -> list[list[Met]]:
+    """The wishes that columns know and each row meets at least in part."""
+    shares = {chip: wish_share(chip, catalog) for chip in state.chips if chip.kind == "wish" and chip.expression is not None}
+    read = {chip: columns(chip.expression) for chip in shares if chip.expression is not None}
+    return [[Met(chip.label, read[chip][0] if read[chip] else "") for chip, share in shares.items() if share[row] > 0] for row in rows]
+
+
+def _reason(text: str, sentences: Sequence[str]) -> str:
+    """The explanation where it fits two lines, else its first sentence."""
+    return text if len(text) <= REASON or not sentences else sentences[0]

@@ -1,0 +1,288 @@
+"""The command line: ``mllm-rec build``, ``evaluate``, ``recommend``, ``chat`` and their kin."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mllm_rec import __version__
+from mllm_rec.errors import InputError
+
+#: What a command gives back: the value that --json prints, and the text that is printed otherwise.
+Answer = tuple[Any, str]
+
+START = """\
+examples:
+  mllm-rec build demo --out build/demo                     the synthetic demo shop
+  mllm-rec build movielens-100k --out movies               a real data set (MLLM_REC_DATA names the data cache)
+  mllm-rec inspect items.csv --interactions log.csv        what would be understood of your own files
+  mllm-rec build --items items.csv --images pictures/ --interactions log.csv --out shop
+  mllm-rec evaluate shop                                   the metric table, with intervals
+  mllm-rec recommend shop --user 42 --explain              a list with reasons
+  mllm-rec chat shop                                       the chat page, on http://127.0.0.1:7860
+"""
+
+
+def pairs(text: str) -> dict[str, str]:
+    """``a=b,c=d`` as a dict; the type of --map, --kind and --set."""
+    if any("=" not in part for part in text.split(",") if part):
+        raise argparse.ArgumentTypeError(f"'{text}' must be NAME=VALUE pairs separated by commas")
+    return {name.strip(): value.strip() for name, value in (part.split("=", 1) for part in text.split(",") if part)}
+
+
+def names(text: str) -> list[str]:
+    """Comma-separated names; the type of --systems."""
+    return [name.strip().lower() for name in text.split(",") if name.strip()]
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Comma-separated positive numbers; the type of --ks."""
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or min(values) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' must be positive whole numbers separated by commas")
+    return values
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1; the type of --k, --seeds."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' must be a whole number of at least 1")
+    return int(text)
+
+
+def inspect_command(args: argparse.Namespace) -> Answer:
+    """What is understood of a shop's own files, before any build."""
+    from mllm_rec.data.inspect import inspect
+
+    return inspect(args.items, args.images, args.interactions, args.map, args.kind, args.min_rating, args.k_core)
+
+
+def build_command(args: argparse.Namespace) -> Answer:
+    """Every stage, from files to a system that answers."""
+    from mllm_rec.pipeline import Inputs, build
+
+    if (args.source is None) == (args.items is None):
+        raise InputError("name a source ('demo', 'movielens-100k', ...) or give your own --items FILE, one of the two")
+    inputs = Inputs(
+        source=args.source,
+        items=args.items,
+        images=args.images,
+        interactions=args.interactions,
+        map=args.map,
+        kinds=args.kind,
+        min_rating=args.min_rating,
+        k_core=args.k_core,
+        split=args.split,
+        domain=args.domain,
+    )
+    return build(inputs, args.out, systems=args.systems, seeds=args.seeds)
+
+
+def systems_command(args: argparse.Namespace) -> Answer:
+    """Every system by name, with its paper's title."""
+    from mllm_rec.pipeline.describe import systems
+
+    return systems()
+
+
+def train_command(args: argparse.Namespace) -> Answer:
+    """Train systems of a workspace, beyond those that build trained."""
+    from mllm_rec.pipeline import Workspace, train
+
+    return train(Workspace.open(args.workspace), args.systems, args.seeds, args.set)
+
+
+def evaluate_command(args: argparse.Namespace) -> Answer:
+    """The metric table."""
+    from mllm_rec.pipeline import Workspace, evaluate_workspace
+
+    return evaluate_workspace(Workspace.open(args.workspace), args.systems, args.seeds, args.part, args.mask, args.ks)
+
+
+def recommend_command(args: argparse.Namespace) -> Answer:
+    """A list for one user, or for all."""
+    from mllm_rec.pipeline import Workspace, recommend, recommend_all
+
+    workspace = Workspace.open(args.workspace)
+    if args.all_users:
+        if args.out is None:
+            raise InputError("--all-users needs --out FILE (.parquet or .csv)")
+        return recommend_all(workspace, args.k, args.out, args.exclude)
+    if args.user is None and not args.like and not args.words:
+        raise InputError("say for whom: --user ID, --like ITEM, --words TEXT, or --all-users")
+    return recommend(workspace, args.user, args.like, args.words, args.k, args.exclude, args.explain)
+
+
+def explain_command(args: argparse.Namespace) -> Answer:
+    """Why one item suits one user."""
+    from mllm_rec.pipeline import Workspace, explain_item
+
+    return explain_item(Workspace.open(args.workspace), args.user, args.item)
+
+
+def chat_command(args: argparse.Namespace) -> Answer:
+    """The chat page; serves until interrupted."""
+    from mllm_rec.pipeline import Workspace, open_shop
+
+    shop = open_shop(Workspace.open(args.workspace), args.exclude)
+    from mllm_rec.chat import launch
+
+    launch(shop, args.host, args.port, user=args.user)
+    return None, ""
+
+
+def doctor_command(args: argparse.Namespace) -> Answer:
+    """Versions, devices, data sets and free disk."""
+    from mllm_rec.pipeline.describe import doctor
+
+    return doctor()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="mllm-rec",
+        description="Make any catalog with pictures and words recommendable: build, evaluate, recommend, explain, chat.",
+        epilog=START,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mllm-rec {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON object on standard output, and nothing else there")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], Answer], epilog: str = "") -> argparse.ArgumentParser:
+        text = (run.__doc__ or "").strip()
+        added = commands.add_parser(
+            name,
+            help=text[0].lower() + text[1:].rstrip("."),
+            description=text,
+            epilog=epilog,
+            parents=[common],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run=run)
+        return added
+
+    _data_commands(command)
+    _model_commands(command)
+    _answer_commands(command)
+    return parser
+
+
+def _own_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder that image paths are relative to")
+    parser.add_argument("--interactions", type=Path, metavar="FILE", help="the log: user, item, and time or rating where known")
+    parser.add_argument(
+        "--map",
+        type=pairs,
+        default={},
+        metavar="FIELD=COLUMN,..",
+        help="names of your columns, in either file: item_id=sku,title=name,image=photo,user_id=customer; what is not named is guessed",
+    )
+    parser.add_argument("--kind", type=pairs, default={}, metavar="COLUMN=KIND,..", help="number, ordinal, category, set, text or date")
+    parser.add_argument("--min-rating", type=float, metavar="R", help="ratings from R up are likes; lower ones are only hidden")
+    parser.add_argument(
+        "--k-core", type=int, default=0, metavar="K", help="keep users and items with at least K interactions (default: all)"
+    )
+
+
+def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    added = command("inspect", inspect_command, "example: mllm-rec inspect items.csv --images pictures/ --interactions log.csv")
+    added.add_argument("items", type=Path, metavar="ITEMS", help="CSV, TSV or Parquet file of items")
+    _own_files(added)
+    added = command(
+        "build",
+        build_command,
+        "sources: demo, movielens-100k, tiktok-va, mmrec:FOLDER, recbole:FOLDER; or --items with your own files\n"
+        "Interrupted, the same command goes on where it stopped.",
+    )
+    added.add_argument("source", nargs="?", help="a named source")
+    added.add_argument("--items", type=Path, metavar="FILE", help="your own items: CSV, TSV or Parquet")
+    _own_files(added)
+    added.add_argument("--split", metavar="HOW", help="random, user-time, global-time, leave-one-out, cold-items or given")
+    added.add_argument("--domain", type=Path, metavar="YAML", help="domain file: what people call your fields and values")
+    added.add_argument("--out", type=Path, required=True, metavar="W", help="workspace folder")
+    added.add_argument("--systems", type=names, metavar="A,B", help="systems to train (see 'mllm-rec systems')")
+    added.add_argument("--seeds", type=positive, default=1, metavar="N", help="train each system N times (default 1)")
+
+
+def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    command("systems", systems_command)
+    added = command("train", train_command, "example: mllm-rec train shop --systems freedom --set drop=0.9")
+    added.add_argument("workspace", type=Path, metavar="W")
+    added.add_argument("--systems", type=names, required=True, metavar="A,B", help="systems to train")
+    added.add_argument("--seeds", type=positive, default=1, metavar="N", help="train each system N times (default 1)")
+    added.add_argument("--set", type=pairs, default={}, metavar="NAME=VALUE,..", help="settings of the system, or of fit as fit.lr=0.01")
+    added = command("evaluate", evaluate_command, "Full ranking on held-out items; intervals are 95 % bootstraps over users.")
+    added.add_argument("workspace", type=Path, metavar="W")
+    added.add_argument("--systems", type=names, metavar="A,B", help="only these (default: all that were trained)")
+    added.add_argument("--seeds", type=positive, default=None, metavar="N", help="average N seeds; what is missing is trained")
+    added.add_argument("--part", choices=["test", "validation"], default="test", help="held-out part (default test)")
+    added.add_argument(
+        "--mask", choices=["train+validation", "train"], default="train+validation", help="items never ranked (default both)"
+    )
+    added.add_argument("--ks", type=numbers, default=(10, 20), metavar="K,..", help="list lengths (default 10,20)")
+
+
+def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    def exclude(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--exclude", type=Path, metavar="FILE", help="item ids never to show, one a line")
+
+    added = command("recommend", recommend_command, "example: mllm-rec recommend shop --all-users --k 20 --out recs.parquet")
+    added.add_argument("workspace", type=Path, metavar="W")
+    added.add_argument("--user", metavar="ID", help="a user of the log")
+    added.add_argument("--like", action="append", default=[], metavar="ITEM", help="an item that is liked; may be repeated")
+    added.add_argument("--words", default="", metavar="TEXT", help="wishes in plain words: 'a warm lamp under 40'")
+    added.add_argument("--k", type=positive, default=10, help="length of the list (default 10)")
+    added.add_argument("--explain", action="store_true", help="give the reasons")
+    added.add_argument("--all-users", action="store_true", help="a list for every user of the log")
+    added.add_argument("--out", type=Path, metavar="FILE", help="with --all-users: .parquet or .csv (user_id, item_id, rank, score)")
+    exclude(added)
+    added = command("explain", explain_command, "example: mllm-rec explain shop --user 42 --item A17")
+    added.add_argument("workspace", type=Path, metavar="W")
+    added.add_argument("--user", required=True, metavar="ID", help="a user of the log")
+    added.add_argument("--item", required=True, metavar="ID", help="an item of the catalog")
+    added = command("chat", chat_command)
+    added.add_argument("workspace", type=Path, metavar="W")
+    added.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    added.add_argument("--port", type=positive, default=7860, help="port (default 7860)")
+    added.add_argument("--user", metavar="ID", help="talk as this user of the log (default: a new visitor)")
+    exclude(added)
+    command("doctor", doctor_command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        Exit status: 0 done, 1 an error that the message explains, 2 wrong usage, 130 interrupted.
+    """
+    args = make_parser().parse_args(argv)
+    try:
+        value, text = args.run(args)
+        print(json.dumps(value, ensure_ascii=False, default=str) if args.json else text, flush=True)
+        return 0
+    except KeyboardInterrupt:
+        print("mllm-rec: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if args.debug:
+            raise
+        known = isinstance(error, (InputError, OSError))
+        print(f"mllm-rec: {error}" if known else f"mllm-rec: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""What an encoder says of every item: a matrix, and which of its rows mean something."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mllm_rec.data.files import atomic
+from mllm_rec.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """One modality of every item; a missing row is marked, and zero.
+
+    Attributes:
+        values: ``(num_items, width)`` float32, rows in item order.
+        present: ``(num_items,)`` bool: the item has this modality.
+        spec: encoder, settings and source, enough to make the matrix again.
+
+    Raises:
+        InputError: wrong shape, zero width, NaN or infinite values in a present row.
+    """
+
+    values: np.ndarray
+    present: np.ndarray
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        values = np.ascontiguousarray(self.values, dtype=np.float32)
+        present = np.asarray(self.present, dtype=bool)
+        if values.ndim != 2 or values.shape[1] == 0 or present.shape != values.shape[:1]:
+            raise InputError(
+                f"features have shape {values.shape} and presence {present.shape}; wanted (num_items, width) and (num_items,), width at least 1"
+            )
+        broken = present & ~np.isfinite(values).all(axis=1)
+        if broken.any():
+            raise InputError(f"features have NaN or infinite values in {broken.sum()} rows, the first is row {int(broken.argmax())}; mark such rows as missing or mend them")
+        object.__setattr__(self, "values", np.where(present[:, None], values, np.float32(0)))
+        object.__setattr__(self, "present", present)
+
+    @property
+    def width(self) -> int:
+        """Columns of ``values``."""
+        return self.values.shape[1]
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors, spec in its metadata, atomically."""
+        from safetensors.numpy import save_file
+
+        with atomic(path) as temporary:
+            save_file({"values": self.values, "present": self.present}, temporary, metadata={"spec": json.dumps(dict(self.spec), sort_keys=True)})
+
+    @classmethod
+    def load(cls, path: Path) -> "Features":
+        """Read what ``save`` wrote."""
+        from safetensors import safe_open
+
+        with safe_open(path, framework="numpy") as file:
+            spec = json.loads(file.metadata()["spec"])
+            return cls(file.get_tensor("values"), file.get_tensor("present"), spec)

@@ -1,0 +1,80 @@
+"""Which of the files that a catalog names can be used."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+#: Pictures of more pixels are not decoded: no catalog needs them, and such a file can be made to fill the memory.
+MOST_PIXELS = 100_000_000
+_MANY = 2_000
+
+
+def relative_path(cell: str) -> str | None:
+    """A cell's path below its folder, or None where it is a URL, absolute, or leads out of the folder."""
+    if "://" in cell or cell.startswith(("//", "data:")) or "\0" in cell:
+        return None
+    path = os.path.normpath(cell.replace("\\", "/"))
+    if os.path.isabs(path) or path[1:2] == ":" or path == ".." or path.startswith("../") or path == ".":
+        return None
+    return path
+
+
+def fault(root: Path, cell: str, picture: bool = True) -> str | None:
+    """Why a file named by a catalog can't be used, in words; None where it can. A picture is decoded to the end."""
+    if "://" in cell or cell.startswith("data:"):
+        return "is an address on the web, not a file; pictures are read from a folder"
+    name = relative_path(cell)
+    if name is None:
+        return "leads out of the folder"
+    path = root / name
+    try:
+        if not path.is_file():
+            return "is not in the folder"
+        if path.stat().st_size == 0:
+            return "is an empty file"
+        return _broken(path) if picture else None
+    except (OSError, ValueError) as error:
+        return f"can't be read: {getattr(error, 'strerror', None) or error}"
+
+
+def _broken(path: Path) -> str | None:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return f"has {image.width} x {image.height} pixels, more than {MOST_PIXELS}"
+            image.draft("RGB", (64, 64))
+            image.load()
+    except UnidentifiedImageError:
+        return "is no picture"
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return f"has more than {MOST_PIXELS} pixels"
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        return f"is a broken picture: {error}"
+    return None
+
+
+def faults(root: Path, cells: Sequence[str | None], picture: bool = True) -> list[str | None]:
+    """``fault`` of each cell, in threads, each distinct file once; None also where a cell names nothing."""
+    from PIL import Image
+
+    distinct = list(dict.fromkeys(cell for cell in cells if cell))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with ThreadPoolExecutor() as threads:
+            said = list(
+                tqdm(
+                    threads.map(lambda cell: fault(root, cell, picture), distinct),
+                    "pictures",
+                    len(distinct),
+                    disable=len(distinct) < _MANY or None,
+                )
+            )
+    found = dict(zip(distinct, said, strict=True))
+    return [found[cell] if cell else None for cell in cells]

@@ -1,0 +1,1 @@
+"""The generator behind the demo shop's pictures: silhouettes, surfaces, items, rooms."""

@@ -1,0 +1,114 @@
+"""Encoders: one modality of a catalog in, one vector per item out. All are frozen, and say what determines their output."""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mllm_rec.data.catalog import Catalog
+from mllm_rec.data.features import Features
+from mllm_rec.data.files import atomic
+from mllm_rec.encoders.store import Store
+from mllm_rec.errors import InputError
+
+
+class Encoder:
+    """Base of every encoder.
+
+    ``encode`` learns what has to be learned from the catalog (a vocabulary, a scale) and gives its features; what was
+    learned is the encoder's *state*, kept by ``save`` so that a query can later be encoded into the same space.
+
+    Class attributes:
+        name: names the encoder in its spec and its state file.
+        queries: what ``encode_query`` understands: ``"words"``, ``"picture"``, or nothing.
+
+    Attributes:
+        problems: rows that had something to encode and could not be encoded, with the reason; of the last ``encode``.
+    """
+
+    name: ClassVar[str]
+    queries: ClassVar[str] = ""
+
+    def __init__(self) -> None:
+        self.problems: list[tuple[int, str]] = []
+
+    def spec(self) -> dict[str, Any]:
+        """Everything but the catalog that determines the output, ready for JSON."""
+        raise NotImplementedError
+
+    def encode(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
+        """Features of every item.
+
+        Args:
+            catalog: the items.
+            store: where results are kept between runs; None keeps none.
+            progress: show a progress bar on standard error.
+        """
+        raise NotImplementedError
+
+    def encode_query(self, query: Any) -> np.ndarray:
+        """``(width,)`` float32 vector of a query, in the space of the features; zero where it says nothing we know.
+
+        Raises:
+            InputError: the encoder understands no such query, or it was not yet fitted by ``encode`` or loaded.
+        """
+        raise InputError(f"the encoder '{self.name}' understands no queries; only items have its features")
+
+    def module(self) -> None:
+        """The trainable part, for training it with a system: None, the encoder is frozen."""
+        return None
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """What was learned from the catalog: arrays by name, and values for JSON."""
+        return {}, {}
+
+    def restore(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+        """Take up what ``state`` gave."""
+
+    def save(self, path: Path) -> None:
+        """Write the state, atomically, as safetensors with its values in the metadata."""
+        from safetensors.numpy import save_file
+
+        arrays, values = self.state()
+        metadata = {"encoder": self.name, "spec": json.dumps(self.spec(), sort_keys=True), "values": json.dumps(values)}
+        with atomic(path) as temporary:
+            # an empty safetensors file is legal, but the array keeps its reader simple
+            save_file({**arrays, "format": np.ones(1, dtype=np.int32)}, temporary, metadata=metadata)
+
+
+def encoders() -> dict[str, type[Encoder]]:
+    """Encoders that need nothing but a catalog, by name."""
+    from mllm_rec.encoders.attributes import Attributes
+    from mllm_rec.encoders.image import Image
+    from mllm_rec.encoders.text import Text
+
+    return {encoder.name: encoder for encoder in (Attributes, Text, Image)}
+
+
+def load_encoder(path: Path) -> Encoder:
+    """The encoder that ``save`` wrote, ready for queries.
+
+    Raises:
+        InputError: not an encoder's state, or one that this version makes differently.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from mllm_rec.encoders.published import Published
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys() if name != "format"}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not an encoder's state ({error}); build the features again") from error
+    known: dict[str, type[Encoder]] = {**encoders(), Published.name: Published}
+    if metadata.get("encoder") not in known:
+        raise InputError(f"{path} is the state of {metadata.get('encoder')!r}, which is no encoder; there are {', '.join(known)}")
+    spec, values = json.loads(metadata["spec"]), json.loads(metadata["values"])
+    encoder = known[metadata["encoder"]].from_spec(spec)
+    if encoder.spec() != spec:
+        changed = [name for name in spec if encoder.spec().get(name) != spec[name]]
+        raise InputError(f"{path} was made with other {', '.join(changed) or 'settings'}; build the features again")
+    encoder.restore(arrays, values)
+    return encoder

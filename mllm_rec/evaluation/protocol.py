@@ -1,0 +1,169 @@
+"""Full ranking: every item is scored for every user who has something to be found, what was seen is masked.
+
+For the test part, training *and* validation items are masked (pass both as ``seen``). Users without held-out items are
+left out and counted. A warm user has training rows, a cold user none; a cold item has none. The **main table** holds all
+users who have held-out items, as published tables do; under a global-time split, where users without any past appear,
+it holds the warm ones. Warm users keep cold items among what is to be found: a system that cannot reach them pays.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mllm_rec.data.dataset import gather_rows
+from mllm_rec.errors import InputError
+from mllm_rec.evaluation import metrics
+from mllm_rec.evaluation.table import Table
+from mllm_rec.recommender import Query, Recommender
+
+#: Scores held at a time; bounds memory, and fits the cache.
+BLOCK = 2**21
+
+
+def evaluate(system: Recommender, held_out: Tensor, seen: Tensor, ks: Sequence[int] = (10, 20), batch_size: int | None = None) -> Table:
+    """Metrics of a system by full ranking.
+
+    Args:
+        system: scores ``Query(users=...)``.
+        held_out: ``(2, n)`` int64 (user, item) positions to be found.
+        seen: ``(2, m)`` int64 pairs that are masked; may be empty.
+        ks: list lengths.
+        batch_size: users scored at a time; None: as many as give about 2 million scores.
+
+    Raises:
+        InputError: nothing is held out, a position is out of range, a held-out pair is also seen, a score is NaN.
+    """
+    pairs, masked = _pairs(system, held_out, seen, ks)
+    users = torch.unique(pairs[0])
+    return _measure(system, users, _rank(system, users, masked, max(ks), batch_size), pairs, ks)
+
+
+def breakdown(
+    system: Recommender, held_out: Tensor, seen: Tensor, ks: Sequence[int] = (10, 20), batch_size: int | None = None
+) -> dict[str, Table]:
+    """Tables for all, warm and cold users and for cold items, from one ranking; arguments and errors as in ``evaluate``.
+
+    Returns:
+        "all", and of "warm", "cold-user" and "cold-item" those that have anyone in them. In "cold-item" only held-out
+        items without training rows are to be found, ranked among all items; it holds warm and cold users.
+    """
+    pairs, masked = _pairs(system, held_out, seen, ks)
+    users = torch.unique(pairs[0])
+    lists = _rank(system, users, masked, max(ks), batch_size)
+    tables = {"all": _measure(system, users, lists, pairs, ks)}
+    warm = (system.data.user_counts.cpu()[users] > 0).numpy()
+    for name, mask in (("warm", warm), ("cold-user", ~warm)):
+        if mask.any():
+            tables[name] = tables["all"].only(mask)
+    cold = pairs[:, system.data.item_counts.cpu()[pairs[1]] == 0]
+    if cold.shape[1]:
+        concerned = torch.unique(cold[0])
+        tables["cold-item"] = _measure(system, concerned, lists[torch.searchsorted(users, concerned)], cold, ks)
+    return tables
+
+
+def main_table(tables: dict[str, Table], how: str) -> Table:
+    """Which of ``breakdown``'s tables stands for the system under a split: warm users for global-time, else all.
+
+    Raises:
+        InputError: a global-time split without a single warm user.
+    """
+    if how != "global-time":
+        return tables["all"]
+    if "warm" not in tables:
+        raise InputError("no user of the held-out part has training interactions; choose another split, for example user-time")
+    return tables["warm"]
+
+
+def validator(held_out: Tensor, seen: Tensor, metric: str = "ndcg@20") -> Callable[[Recommender], float]:
+    """A function from a system to one number, higher is better, for ``fit(validate=...)``.
+
+    Raises:
+        InputError: no such metric.
+    """
+    _, k = metrics.parse(metric)
+    return lambda system: evaluate(system, held_out, seen, ks=(k,)).mean(metric)
+
+
+def _pairs(system: Recommender, held_out: Tensor, seen: Tensor, ks: Sequence[int]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Held-out pairs ``(2, n)``, sorted and once each; the mask as CSR: starts ``(num_users + 1,)`` and items."""
+    if not ks or min(ks) < 1:
+        raise InputError(f"list lengths are {tuple(ks)}; give one or more numbers of at least 1")
+    num_users, num_items = system.data.shape
+    keys = []
+    for name, pairs in (("held-out", held_out), ("seen", seen)):
+        if pairs.ndim != 2 or pairs.shape[0] != 2 or pairs.is_floating_point():
+            raise InputError(f"{name} pairs are {pairs.dtype} of shape {tuple(pairs.shape)}; wanted int64 positions (2, n): users, items")
+        pairs = pairs.cpu().long()
+        for kind, positions, size in (("user", pairs[0], num_users), ("item", pairs[1], num_items)):
+            if len(positions) and (positions.min() < 0 or positions.max() >= size):
+                raise InputError(
+                    f"{name} pairs name {kind} {int(positions.max())} but the data set has {size}; wanted positions 0 to {size - 1}"
+                )
+        keys.append(torch.unique(pairs[0] * num_items + pairs[1]))
+    wanted, masked = keys
+    if not len(wanted):
+        raise InputError("no interaction is held out, so there is nothing to evaluate; choose another split or give more interactions")
+    if both := int(_contains(masked, wanted).sum()):
+        raise InputError(f"{both} held-out pairs are also masked as seen and could never be found; the parts must not overlap")
+    starts = torch.zeros(num_users + 1, dtype=torch.int64)
+    starts[1:] = torch.bincount(masked // num_items, minlength=num_users).cumsum(0)
+    return torch.stack([wanted // num_items, wanted % num_items]), (starts, masked % num_items)
+
+
+@torch.no_grad()
+def _rank(system: Recommender, users: Tensor, masked: tuple[Tensor, Tensor], k: int, batch_size: int | None) -> Tensor:
+    """``(num_users, min(k, num_items))`` int32 lists of the best items, those masked left out."""
+    starts, items = masked
+    num_items = system.data.num_items
+    training = system.training
+    system.train(False) if training else None
+    try:
+        blocks = []
+        for block in users.split(batch_size or max(1, BLOCK // num_items)):
+            scores = system.score(Query(users=block))
+            if scores.shape != (len(block), num_items):
+                raise InputError(
+                    f"{type(system).__name__} scored {tuple(scores.shape)}; wanted {(len(block), num_items)}: users, all items"
+                )
+            rows, where = gather_rows(starts, block)
+            hidden = (rows.to(scores.device), items[where].to(scores.device))
+            # Not in place: a system may give a view of its own state.
+            scores = scores.index_put(hidden, scores.new_tensor(-torch.inf))
+            blocks.append(metrics.top_items(scores, k).to("cpu", torch.int32))
+        return torch.cat(blocks)
+    finally:
+        system.train(True) if training else None
+
+
+def _measure(system: Recommender, users: Tensor, lists: Tensor, pairs: Tensor, ks: Sequence[int]) -> Table:
+    """The table of ``users`` (ascending), their ``lists``, and the sorted ``pairs`` that are to be found."""
+    num_users, num_items = system.data.shape
+    keys = pairs[0] * num_items + pairs[1]
+    counts = system.data.item_counts.cpu()
+    surprise = metrics.self_information(counts, int((system.data.user_counts > 0).sum()))
+    fame = torch.log1p(counts.double())
+    owner = torch.searchsorted(users, pairs[0])
+    relevant = torch.bincount(owner, minlength=len(users))
+    chosen_fame = torch.bincount(owner, weights=fame[pairs[1]], minlength=len(users)) / relevant
+
+    parts: dict[str, list[Tensor]] = {f"{name}@{k}": [] for name in metrics.NAMES if name != "coverage" for k in ks}
+    for rows in torch.arange(len(users)).split(max(1, BLOCK // lists.shape[1])):
+        block = lists[rows].long()
+        hits = _contains(keys, users[rows, None] * num_items + block) & (block >= 0)
+        for k in ks:
+            for name, metric in metrics.ACCURACY.items():
+                parts[f"{name}@{k}"].append(metric(hits, relevant[rows], k))
+            parts[f"novelty@{k}"].append(metrics.list_mean(surprise, block[:, :k]))
+            parts[f"popularity-bias@{k}"].append(metrics.list_mean(fame, block[:, :k]) - chosen_fame[rows])
+    values = {name: torch.cat(blocks).numpy() for name, blocks in parts.items()}
+    return Table(users.numpy(), values, lists.numpy()[np.newaxis], num_items, tuple(ks), left_out=num_users - len(users))
+
+
+def _contains(keys: Tensor, wanted: Tensor) -> Tensor:
+    """Which of ``wanted`` are among the ascending ``keys``, in the shape of ``wanted``."""
+    if not len(keys):
+        return torch.zeros_like(wanted, dtype=torch.bool)
+    return keys[torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)] == wanted

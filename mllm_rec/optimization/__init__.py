@@ -1,0 +1,1 @@
+"""How systems are trained: ``losses``, ``sampling`` of negatives, and ``fit``, the one training loop."""

@@ -1,0 +1,129 @@
+"""A workspace: a folder that holds every artifact between the files that came in and the chat."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from mllm_rec.data.files import read_json, write_json
+from mllm_rec.errors import InputError
+
+
+class Workspace:
+    """Paths, manifest and lock of one workspace.
+
+    Args:
+        root: its folder; it need not exist yet.
+    """
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+
+    @classmethod
+    def open(cls, root: Path | str) -> "Workspace":
+        """A workspace that was built.
+
+        Raises:
+            InputError: there is none in this folder.
+        """
+        workspace = cls(root)
+        if not workspace.catalog.exists() or not workspace.manifest_path.exists():
+            raise InputError(f"{root} is not a workspace; make one with 'mllm-rec build ... --out {root}'")
+        return workspace
+
+    @property
+    def manifest_path(self) -> Path:
+        """What went in, with which settings, and the state of each stage."""
+        return self.root / "manifest.json"
+
+    @property
+    def catalog(self) -> Path:
+        """Items, Parquet."""
+        return self.root / "catalog.parquet"
+
+    @property
+    def interactions(self) -> Path:
+        """The log with the part of each row, Parquet."""
+        return self.root / "interactions.parquet"
+
+    @property
+    def problems(self) -> Path:
+        """What was mended or refused, a line each."""
+        return self.root / "problems.jsonl"
+
+    @property
+    def domain(self) -> Path:
+        """What people call things here."""
+        return self.root / "domain.yaml"
+
+    @property
+    def serving(self) -> Path:
+        """Which system answers."""
+        return self.root / "serving.json"
+
+    def run(self, system: str, seed: int) -> Path:
+        """Folder of one trained system."""
+        return self.root / "runs" / system / str(seed)
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest; empty before the first build."""
+        return read_json(self.manifest_path) if self.manifest_path.exists() else {"stages": {}}
+
+    def record(self, **changes: Any) -> None:
+        """Change entries of the manifest."""
+        write_json(self.manifest_path, {**self.manifest(), **changes})
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the workspace for writing; a second writer is refused.
+
+        Raises:
+            InputError: another process writes here.
+        """
+        from filelock import FileLock, Timeout
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.root / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"another process is writing to {self.root}; wait for it to end, or stop it") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def stage(self, name: str, inputs: Any, make: Callable[[], None], outputs: list[Path]) -> bool:
+        """Run ``make`` unless it ran with equal ``inputs`` and its ``outputs`` are there.
+
+        Returns:
+            Whether it ran.
+        """
+        key = fingerprint(inputs)
+        if self.manifest()["stages"].get(name, {}).get("key") == key and all(path.exists() for path in outputs):
+            return False
+        start = perf_counter()
+        make()
+        done = {"key": key, "seconds": round(perf_counter() - start, 2)}
+        self.record(stages={**self.manifest()["stages"], name: done})
+        return True
+
+
+def fingerprint(value: Any) -> str:
+    """Hash of a JSON-like value; a path stands for the content of its file, or for names, sizes and times of its folder."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=_content).encode()).hexdigest()
+
+
+def _content(value: Any) -> Any:
+    if not isinstance(value, Path):
+        return str(value)
+    if value.is_dir():
+        files = sorted(path for path in value.rglob("*") if path.is_file())
+        return [[str(path.relative_to(value)), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    if not value.exists():
+        return None
+    with open(value, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

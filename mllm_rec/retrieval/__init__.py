@@ -1,0 +1,1 @@
+"""What may be shown: exact filters, and candidates."""

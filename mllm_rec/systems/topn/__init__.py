@@ -1,0 +1,1 @@
+"""Systems that rank all items for a user."""
