@@ -99,8 +99,12 @@ def _wishes(session: "Session", said: Understanding | None, allowed: np.ndarray)
         elif chip in new and chip.kind == "wish" and chip.expression is not None:
             read = [column_word(name) for name in columns(chip.expression)]
             met = wish_share(chip, shop.catalog)[allowed].any()
-            sentences.append(words.say("wish_columns", wish=label, columns=words.listed(read)) if met else words.say("wish_nobody", wish=label))
-    unread = [f"“{clean(chip.label, 40)}”" for chip in new if chip.kind == "wish" and chip.expression is None and chip in session.state.chips]
+            sentences.append(
+                words.say("wish_columns", wish=label, columns=words.listed(read)) if met else words.say("wish_nobody", wish=label)
+            )
+    unread = [
+        f"“{clean(chip.label, 40)}”" for chip in new if chip.kind == "wish" and chip.expression is None and chip in session.state.chips
+    ]
     if unread:
         sentences.append(words.say("wish_words", wishes=words.listed(unread[:MOST_NOTES])))
     return sentences[:MOST_NOTES]

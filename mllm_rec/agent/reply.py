@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,10 +11,13 @@ from mllm_rec.agent.state import Chip, DialogueState, wish_share
 from mllm_rec.agent.vocabulary import Vocabulary
 from mllm_rec.agent.wording import Wording, short
 from mllm_rec.data.catalog import Catalog
+from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.domain import Domain
-from mllm_rec.explain import Explainer, Met
+from mllm_rec.explain import Explainer, Explanation, Met
 from mllm_rec.explain import Request as ExplainRequest
 from mllm_rec.explain.templates import clean, column_word, number_word
+from mllm_rec.recommender import Recommender
+from mllm_rec.retrieval.candidates import Candidates, Ranked
 from mllm_rec.retrieval.columns import column_index
 from mllm_rec.retrieval.filters import Not, columns, mask, unknown_columns
 
@@ -29,9 +31,9 @@ class Shop:
 
     Attributes:
         catalog, domain, vocabulary: the items and what people call them.
-        data: ``Dataset`` of the whole log.
+        data: the whole log and the features.
         system: the recommender that serves.
-        candidates: ``Candidates``, ranks what is allowed.
+        candidates: ranks what is allowed.
         explainer: says why.
         hidden: ``(2, n)`` int64, user and item positions of everything in the log, low ratings too.
         excluded: ``(num_items,)`` bool, never shown to anyone.
@@ -41,9 +43,9 @@ class Shop:
     catalog: Catalog
     domain: Domain
     vocabulary: Vocabulary
-    data: Any
-    system: Any
-    candidates: Any
+    data: Dataset
+    system: Recommender
+    candidates: Candidates
     explainer: Explainer
     hidden: np.ndarray
     excluded: np.ndarray
@@ -66,6 +68,7 @@ class Card:
         badges: wishes and filters that it is known to meet.
         unknown: what isn't known of it although it was asked for.
         reason: one or two lines; ``why`` every sentence behind it.
+        score: what it was ranked by, comparable within its list.
     """
 
     item_id: str
@@ -79,6 +82,7 @@ class Card:
     reason: str
     why: tuple[str, ...]
     liked: bool
+    score: float
 
 
 @dataclass(frozen=True)
@@ -118,38 +122,44 @@ class Reply:
         return [card.item_id for card in self.cards]
 
 
-def cards(
-    shop: Shop,
-    state: DialogueState,
-    rows: Sequence[int],
-    history: Sequence[int],
-    user: int | None,
-    parts: Mapping[str, Sequence[float]],
-    against: Sequence[int],
-    words: Wording,
-) -> tuple[Card, ...]:
-    """The cards of listed positions.
-
-    Args:
-        history: positions that the user likes.
-        parts: what each part of the score gave to each row.
-        against: positions that prices are compared with.
-    """
-    catalog = shop.catalog
-    liked, disliked = ([catalog.positions[item] for item in ids if item in catalog.positions] for ids in (state.liked, state.disliked))
-    constraints, wishes = _constraints(shop, state, rows), _wishes(state, catalog, rows)
+def explanations(
+    shop: Shop, state: DialogueState, ranked: Ranked, history: Sequence[int], user: int | None, against: Sequence[int]
+) -> list[Explanation]:
+    """Why each ranked item stands where it does; arguments as in ``cards``."""
+    positions, rows = shop.catalog.positions, ranked.items.tolist()
+    liked, disliked = ([positions[item] for item in ids if item in positions] for ids in (state.liked, state.disliked))
     request = ExplainRequest(
         history=[*history, *liked],
         disliked=disliked,
         user=user,
-        constraints=constraints,
-        wishes=wishes,
-        contributions=parts,
+        constraints=_constraints(shop, state, rows),
+        wishes=_wishes(state, shop.catalog, rows),
+        contributions=ranked.parts,
         against=against,
     )
-    explained = shop.explainer.explain(rows, request)
+    return shop.explainer.explain(rows, request)
+
+
+def cards(
+    shop: Shop,
+    state: DialogueState,
+    ranked: Ranked,
+    history: Sequence[int],
+    user: int | None,
+    against: Sequence[int],
+    words: Wording,
+) -> tuple[Card, ...]:
+    """The cards of a ranked list.
+
+    Args:
+        history: positions that the user likes.
+        against: positions that prices are compared with.
+    """
+    catalog, rows = shop.catalog, ranked.items.tolist()
+    explained = explanations(shop, state, ranked, history, user, against)
+    constraints, wishes = _constraints(shop, state, rows), _wishes(state, catalog, rows)
     made = []
-    for row, asked, wished, reasons in zip(rows, constraints, wishes, explained, strict=True):
+    for row, score, asked, wished, reasons in zip(rows, ranked.scores.tolist(), constraints, wishes, explained, strict=True):
         badges = [short(one.label) for one in asked if one.known and one.column != "category"] + [short(one.label) for one in wished]
         unknown = [words.say("unknown_badge", column=column_word(one.column)) for one in asked if not one.known]
         item_id, picture = str(catalog.item_ids[row]), catalog.picture(row)
@@ -166,6 +176,7 @@ def cards(
                 reason=_reason(reasons.text, [claim.text for claim in reasons.claims]),
                 why=tuple(claim.text for claim in reasons.claims),
                 liked=item_id in state.liked,
+                score=round(score, 6),
             )
         )
     return tuple(made)
@@ -195,7 +206,7 @@ def alternative(shop: Shop, row: int) -> str:
     return f"{said}: {title}" if said else title
 
 
-def signals(parts: Mapping[str, Sequence[float]], words: Wording) -> tuple[tuple[str, float], ...]:
+def signals(parts: Mapping[str, np.ndarray], words: Wording) -> tuple[tuple[str, float], ...]:
     """Name and share of each part that made the order of a list, largest first; parts that gave nothing are left out."""
     given = {name: float(np.maximum(np.nan_to_num(np.asarray(values, dtype=float)), 0).sum()) for name, values in parts.items()}
     total = sum(given.values())

@@ -10,11 +10,12 @@ import numpy as np
 
 from mllm_rec.agent import answers, suggest
 from mllm_rec.agent.relax import relax, relaxations
-from mllm_rec.agent.reply import Card, Profile, Reply, Shop, cards, signals
+from mllm_rec.agent.reply import Card, Profile, Reply, Shop, cards, explanations, signals
 from mllm_rec.agent.state import Chip, DialogueState, Understanding, bounds
 from mllm_rec.agent.understand import LONGEST_MESSAGE, understand
 from mllm_rec.agent.wording import Wording, wording
 from mllm_rec.errors import InputError
+from mllm_rec.explain import Explanation
 from mllm_rec.explain.templates import clean
 from mllm_rec.retrieval.candidates import Ranked, Request
 from mllm_rec.retrieval.filters import mask
@@ -37,10 +38,11 @@ class Session:
         shop: what is talked about.
         user: position of a known user; what they have in the log counts, and is not shown again. None: a new visitor.
         words: the wording; None: the package's.
+        size: cards in a list.
     """
 
-    def __init__(self, shop: Shop, user: int | None = None, words: Wording | None = None):
-        self.shop, self.user, self.words = shop, user, words or wording()
+    def __init__(self, shop: Shop, user: int | None = None, words: Wording | None = None, size: int = LIST):
+        self.shop, self.user, self.words, self.size = shop, user, words or wording(), size
         self.state = DialogueState()
         self.picture: Image.Image | None = None
         self.picture_chip = Chip("wish", self.words.said["picture_chip"])
@@ -176,24 +178,39 @@ class Session:
         if not allowed.any():
             steps = relaxations(self.state, shop.catalog, may)
             return self._reply(answers.nothing(self, lead, said, bool(steps)), (), {}, steps)
-        ranked = self.rank(allowed)
-        rows = [int(row) for row in ranked.items]
+        ranked = self.rank(allowed, self.size)
+        rows = ranked.items.tolist()
         against = (
             self._rows(before.last_list) if before and before.chips and said and _compares(said) else self._rows([self.state.reference])
         )
         self.state = self.state.show([str(shop.catalog.item_ids[row]) for row in rows])
-        history = shop.explainer.history(self.user) if self.user is not None else ()
-        parts = {name: np.asarray(values) for name, values in ranked.parts.items()}
-        made = cards(shop, self.state, rows, history, self.user, parts, against, self.words)
+        made = cards(shop, self.state, ranked, self._history(), self.user, against, self.words)
         only_liked = bool(self.state.liked) and not fresh.any()
         text = answers.listed(self, lead, said, rows, allowed, int(fits.sum() if more else allowed.sum()), more, only_liked)
-        return self._reply(text, made, parts, ())
+        return self._reply(text, made, ranked.parts, ())
 
-    def rank(self, allowed: np.ndarray, k: int = LIST) -> Ranked:
-        """The best ``k`` of what is allowed, for what was said so far."""
+    def explanation(self, item_id: str) -> Explanation:
+        """Everything that speaks for one item, shown or not.
+
+        Raises:
+            InputError: the catalog has no such item.
+        """
+        ranked = self.shop.candidates.measure(self._request(self._open()), [self.shop.catalog.position(item_id)])
+        return explanations(self.shop, self.state, ranked, self._history(), self.user, ())[0]
+
+    def rank(self, allowed: np.ndarray, k: int) -> Ranked:
+        """The best ``k`` of what is allowed, for all that was said so far."""
+        return self.shop.candidates.rank(self._request(allowed), k)
+
+    def _history(self) -> Sequence[int]:
+        """Positions that the user of the log likes."""
+        return () if self.user is None else self.shop.explainer.history(self.user).tolist()
+
+    def _request(self, allowed: np.ndarray) -> Request:
+        """What is asked for by all that was said so far."""
         liked, disliked = (np.array(self._rows(ids), dtype=np.int64) for ids in (self.state.liked, self.state.disliked))
         like = self._rows([self.state.reference])
-        request = Request(
+        return Request(
             user=self.user,
             liked=liked,
             disliked=disliked,
@@ -203,7 +220,6 @@ class Session:
             like=like[0] if like else None,
             wishes=self.state.wish_scores(self.shop.catalog),
         )
-        return self.shop.candidates.rank(request, k)
 
     def _reply(self, text: str, made: tuple[Card, ...], parts: Mapping[str, np.ndarray], steps: Sequence[Any]) -> Reply:
         tries = suggest.tries(self.shop, self.state, self.words) if made else ()
@@ -228,15 +244,15 @@ class Session:
         if not fits[row] or (kind == "why_not" and item_id not in self.state.last_list):
             return self._list([answers.why_not(self, row, may, fits)])
         card = next((card for card in (self._last.cards if self._last else ()) if card.item_id == item_id), None)
-        parts: dict[str, np.ndarray] = {}
+        shares = self._last.signals if self._last else ()
         if card is None:
-            ranked = self.rank(np.arange(len(fits)) == row, 1)
-            parts = {name: np.asarray(values) for name, values in ranked.parts.items()}
-            history = self.shop.explainer.history(self.user) if self.user is not None else ()
-            card = cards(self.shop, self.state, [row], history, self.user, parts, [], self.words)[0]
+            ranked = self.shop.candidates.measure(self._request(fits), [row])
+            card, shares = (
+                cards(self.shop, self.state, ranked, self._history(), self.user, (), self.words)[0],
+                signals(ranked.parts, self.words),
+            )
         title = self.shop.item_title(item_id)
         text = self.words.say("why", title=title, reasons=" ".join(card.why)) if card.why else self.words.say("why_nothing", title=title)
-        shares = self._last.signals if self._last and not parts else signals(parts, self.words)
         tries = suggest.tries(self.shop, self.state, self.words)
         return Reply(text, (replace(card, liked=item_id in self.state.liked),), self.state.chips, (), self.profile(), shares, tries)
 
@@ -245,8 +261,7 @@ class Session:
             tuple((item, self.shop.item_title(item)) for item in ids if item in self.shop.catalog.positions)
             for ids in (self.state.liked, self.state.disliked)
         )
-        history = [int(row) for row in self.shop.explainer.history(self.user)] if self.user is not None else []
-        return Profile(liked, disliked, answers.leaning(self, [*history, *self._rows(self.state.liked)]))
+        return Profile(liked, disliked, answers.leaning(self, [*self._history(), *self._rows(self.state.liked)]))
 
     # Pictures
 

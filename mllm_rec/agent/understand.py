@@ -203,9 +203,10 @@ class _Message(Pointing):
     def _compared_with(self, end: int) -> tuple[np.ndarray, int]:
         """Rows that a comparative speaks of: one item after "than", the list last shown, or all that the filters leave."""
         if self.text(end) == "than":
-            if pointed := self.reference(end + 1):
+            pointed = self.reference(end + 1, named=True)
+            if pointed and pointed[0]:
                 return np.array([self.catalog.positions[pointed[0]]]), pointed[2]
-            end = self.skip(end + 1, ("this", "that", "these", "those", "them", "it", "the", "last", "ones"))
+            end = pointed[2] if pointed else self.skip(end + 1, ("this", "that", "these", "those", "them", "it", "the", "last", "ones"))
         shown = [self.catalog.positions[item] for item in self.state.last_list if item in self.catalog.positions]
         if shown:
             return np.array(shown), end

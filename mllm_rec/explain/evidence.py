@@ -79,7 +79,7 @@ class Request:
     user: int | None = None
     constraints: Sequence[Sequence[Met]] = ()
     wishes: Sequence[Sequence[Met]] = ()
-    contributions: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    contributions: Mapping[str, np.ndarray] = field(default_factory=dict)
     against: Sequence[int] = ()
     compared: Sequence[str] = ("price",)
 
@@ -242,7 +242,7 @@ def evidence_word(catalog: Catalog, column: str) -> str:
     return column_word(column, several=known is not None and known.kind == "set")
 
 
-def _shares(contributions: Mapping[str, Sequence[float]], count: int) -> dict[str, np.ndarray]:
+def _shares(contributions: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
     """Share of each part in the sum of the positive parts, item by item."""
     parts = {name: np.maximum(np.nan_to_num(np.asarray(values, dtype=float)), 0) for name, values in contributions.items()}
     total = sum(parts.values(), np.zeros(count))

@@ -11,14 +11,26 @@ from typing import Any
 from mllm_rec import __version__
 
 #: Packages that a report of a fault should name.
-PACKAGES = ("torch", "torch-geometric", "transformers", "accelerate", "peft", "bitsandbytes", "llama-index", "chromadb", "gradio", "numpy", "pandas")
+PACKAGES = (
+    "torch",
+    "torch-geometric",
+    "transformers",
+    "accelerate",
+    "peft",
+    "bitsandbytes",
+    "llama-index",
+    "chromadb",
+    "gradio",
+    "numpy",
+    "pandas",
+)
 
 
 def systems() -> tuple[dict[str, Any], str]:
     """Every system: name, one line, what it reads, settings."""
     from mllm_rec.systems import SYSTEMS
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, system in SYSTEMS.items():
         headline = (sys.modules[system.__module__].__doc__ or "").strip().splitlines()[0]
         rows.append(
@@ -31,7 +43,7 @@ def systems() -> tuple[dict[str, Any], str]:
                 "settings": {key: getattr(system.Settings(), key) for key in system.Settings.__dataclass_fields__},
             }
         )
-    marks = {True: "pictures, words and the log", False: "the log"}
+    marks: dict[Any, str] = {True: "pictures, words and the log", False: "the log"}
     text = "\n".join(f"{row['system']:12} {marks[row['multimodal']]:29} {row['about']}" for row in rows)
     return {"systems": rows}, text
 

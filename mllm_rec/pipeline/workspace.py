@@ -60,13 +60,38 @@ class Workspace:
         return self.root / "domain.yaml"
 
     @property
+    def pictures(self) -> Path:
+        """Pictures that were drawn; a shop's own stay where they are."""
+        return self.root / "pictures"
+
+    def feature(self, name: str) -> Path:
+        """Matrix of one feature."""
+        return self.root / "features" / f"{name}.safetensors"
+
+    def encoder(self, name: str) -> Path:
+        """What an encoder learned from the catalog, for encoding queries."""
+        return self.root / "encoders" / f"{name}.safetensors"
+
+    @property
     def serving(self) -> Path:
         """Which system answers."""
         return self.root / "serving.json"
 
+    @property
+    def serving_folder(self) -> Path:
+        """The system that answers, trained on the whole log."""
+        return self.root / "serving"
+
     def run(self, system: str, seed: int) -> Path:
         """Folder of one trained system."""
         return self.root / "runs" / system / str(seed)
+
+    def seeds(self, system: str) -> int:
+        """How many of the seeds 0, 1, ... of a system are trained."""
+        count = 0
+        while (self.run(system, count) / "metrics.json").exists():
+            count += 1
+        return count
 
     def manifest(self) -> dict[str, Any]:
         """The manifest; empty before the first build."""

@@ -2,18 +2,20 @@
 
 import difflib
 from collections.abc import Callable
+from pathlib import Path
 
-from mllm_rec.data.sources import movielens, tiktok
+from mllm_rec.data.sources import demo, movielens, tiktok
 from mllm_rec.data.sources.base import Named, Source, data_cache
 from mllm_rec.data.sources.mmrec import mmrec
 from mllm_rec.data.sources.own_files import own_files
 from mllm_rec.data.sources.recbole import recbole
 from mllm_rec.errors import InputError
 
-__all__ = ["LAYOUTS", "SOURCES", "Source", "data_cache", "load", "own_files"]
+__all__ = ["LAYOUTS", "SOURCES", "Source", "data_cache", "load", "own_files", "place_of"]
 
 #: Data sets by name.
 SOURCES: dict[str, Named] = {
+    "demo": Named(demo.demo),
     "movielens-100k": Named(movielens.movielens, movielens.FOLDERS, movielens.NEEDED),
     "movielens-100k-u1": Named(lambda: movielens.movielens("u1"), movielens.FOLDERS, "u1.base"),
     "tiktok-va": Named(tiktok.tiktok, tiktok.FOLDERS, tiktok.NEEDED),
@@ -39,3 +41,12 @@ def load(name: str) -> Source:
         f"'{name}' is not a source; "
         + (f"did you mean '{near[0]}'?" if near else f"there are {known}; your own files are given with --items")
     )
+
+
+def place_of(name: str) -> Path | None:
+    """The folder that a source is read from, to see whether its files changed; None where it is made or isn't there."""
+    if name in SOURCES:
+        found = (data_cache() / folder for folder in SOURCES[name].folders if (data_cache() / folder / SOURCES[name].needed).is_file())
+        return next(found, None)
+    folder = Path(name.partition(":")[2])
+    return next((place for place in (folder, data_cache() / folder) if place.exists()), None)

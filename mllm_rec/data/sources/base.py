@@ -29,7 +29,9 @@ class Source:
         domain: a domain file, if the source has one.
         problems: what was mended or refused.
         notes: sentences on choices made in reading.
-        preset: settings by system that suit this source.
+        preset: by system, settings that suit this source; names that start with "fit." are ``FitSettings``.
+        draw_pictures: draws the pictures that the catalog names into a folder, those that lie there left out; None:
+            the pictures are files already, below the catalog's root.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Source:
     problems: Problems = field(default_factory=Problems)
     notes: Sequence[str] = ()
     preset: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    draw_pictures: Callable[[Path], None] | None = None
 
 
 def data_cache() -> Path:

@@ -11,14 +11,20 @@ from __future__ import annotations
 import argparse
 import functools
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import yaml
+from tqdm import tqdm
 
 from mllm_rec import resources
+from mllm_rec.data.catalog import Catalog
+from mllm_rec.data.files import atomic
+from mllm_rec.data.interactions import Interactions
+from mllm_rec.data.sources.base import Source
 from mllm_rec.data.sources.drawing.scene import VIEWS, render, views
 from mllm_rec.data.sources.shoppers import END, SPAN, shop
 
@@ -59,6 +65,42 @@ def world(domain_file: str | Path, items: int, users: int, seed: int) -> tuple[p
     goods = _goods(domain, items, seed)
     catalog, truth = _catalog(domain, goods, seed), _truth(domain, goods)
     return catalog, shop(goods, users, np.random.default_rng([seed, 3])), truth
+
+
+def demo() -> Source:
+    """The demo shop as a source, without its truth; its pictures are drawn when they are asked for."""
+    table, interactions, _ = world(**DEMO)
+    table["room"] = pd.Series([None if rooms is None else tuple(rooms) for rooms in table["room"]], dtype=object)
+    table["released"] = pd.to_datetime(table["released"])
+    kinds = {name: field["kind"] for name, field in read(DEMO["domain_file"])["fields"].items() if name in table}
+    log = interactions.astype({"user_id": "str", "item_id": "str", "timestamp": float})
+    return Source(
+        "demo",
+        Catalog(table, {**kinds, "released": "date"}),
+        Interactions(log),
+        split="global-time",
+        split_name="global-time",
+        domain=resources.path(DEMO["domain_file"]),
+        notes=("everything in this shop is synthetic: drawn, written and bought by the generator",),
+        draw_pictures=draw_pictures,
+    )
+
+
+def draw_pictures(folder: Path) -> None:
+    """Draw the demo shop's pictures into a folder, ``ITEM_ID.png`` each; those that lie there are left as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    left = {
+        name: recipe
+        for name, recipe in recipes(DEMO["domain_file"], DEMO["items"], DEMO["seed"]).items()
+        if not (folder / f"{name}.png").exists()
+    }
+
+    def save(name: str) -> None:
+        with atomic(folder / f"{name}.png") as temporary:
+            draw(*left[name]).save(temporary, "PNG")
+
+    with ThreadPoolExecutor() as threads:
+        list(tqdm(threads.map(save, left), "drawing", len(left), unit="picture", disable=not left or None))
 
 
 def draw(

@@ -1,0 +1,126 @@
+"""Every stage in order, each skipped where nothing it depends on changed."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mllm_rec.data.catalog import Catalog
+from mllm_rec.data.files import read_json
+from mllm_rec.pipeline.encode import encode
+from mllm_rec.pipeline.ingest import Inputs, ingest
+from mllm_rec.pipeline.runs import CHOICE, default_systems, parsed, train_all
+from mllm_rec.pipeline.serve import serve
+from mllm_rec.pipeline.workspace import Workspace
+from mllm_rec.systems import SYSTEMS, system_class
+
+#: Sources whose every system is trained by default: they are there to compare.
+COMPARED = ("movielens-100k", "movielens-100k-u1")
+
+
+def build(inputs: Inputs, out: Path | str, systems: Sequence[str] | None = None, seeds: int = 1) -> tuple[dict[str, Any], str]:
+    """From files to a system that answers; interrupted, the same call goes on where it stopped.
+
+    Args:
+        inputs: what goes in.
+        out: the workspace's folder.
+        systems: names of the systems to train; None: as suits the source.
+        seeds: trainings of each system.
+
+    Returns:
+        What was made, as JSON-like values and as text.
+
+    Raises:
+        InputError: what is wrong with the input, or another process writes there.
+    """
+    for name in systems or ():
+        system_class(name)
+    workspace = Workspace(out)
+    with workspace.writing():
+        _say("reading")
+        ingest(workspace, inputs)
+        _say("encoding")
+        features = encode(workspace)
+        log = pd.read_parquet(workspace.interactions, columns=["user_id", "part"])
+        likes = int((log["part"] != "seen").sum())
+        num_items = len(Catalog.load(workspace.catalog))
+        usual = list(SYSTEMS) if inputs.source in COMPARED else default_systems(num_items, features, likes)
+        _say("training")
+        rows = trained(workspace, systems or [*usual, *(name for name in SYSTEMS if workspace.seeds(name))], seeds)
+    manifest, serving = workspace.manifest(), read_json(workspace.serving)
+    value = {
+        "workspace": str(workspace.root),
+        "items": num_items,
+        "users": int(log["user_id"].nunique()),
+        "interactions": likes,
+        "split": manifest["split"]["name"],
+        "features": features,
+        "problems": manifest["problems"],
+        "notes": manifest["notes"],
+        "systems": rows,
+        "serving": serving["system"],
+    }
+    return value, _text(value)
+
+
+def train(workspace: Workspace, systems: Sequence[str], seeds: int, settings: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Train more systems of a workspace, or one with other settings; the best of all then serves.
+
+    Args:
+        workspace: built.
+        systems: their names.
+        seeds: trainings of each.
+        settings: changes by name, ``fit.NAME`` for those of the training; kept for later builds of this workspace.
+    """
+    changes = {system: parsed(system, settings) for system in systems}
+    with workspace.writing():
+        if settings:
+            kept = workspace.manifest().get("settings", {})
+            workspace.record(settings={**kept, **{system: {**kept.get(system, {}), **changed} for system, changed in changes.items()}})
+        others = [name for name in SYSTEMS if workspace.seeds(name) and name not in systems]
+        rows = trained(workspace, [*others, *systems], seeds)
+    shown = [row for row in rows if row["system"] in systems]
+    serving = read_json(workspace.serving)["system"]
+    return {"systems": shown, "serving": serving}, "\n".join([*map(_row, shown), f"serving: {serving}"])
+
+
+def trained(workspace: Workspace, systems: Sequence[str], seeds: int) -> list[dict[str, Any]]:
+    """The stage "training": each system once, in the order of ``SYSTEMS``, then the best serves; rows of ``train_all``."""
+    systems = [name for name in SYSTEMS if name in systems]
+    manifest = workspace.manifest()
+    done = {name: stage["key"] for name, stage in manifest["stages"].items() if name == "data" or name.startswith("features/")}
+    key = {"stages": done, "systems": systems, "seeds": seeds, "preset": manifest.get("preset"), "settings": manifest.get("settings")}
+
+    def run() -> None:
+        rows = train_all(workspace, systems, seeds)
+        serve(workspace, rows)
+        workspace.record(trained=rows)
+
+    outputs = [workspace.serving, workspace.serving_folder / "checkpoint.safetensors"]
+    workspace.stage("training", key, run, [*outputs, *(workspace.run(name, 0) / "checkpoint.safetensors" for name in systems)])
+    return workspace.manifest()["trained"]
+
+
+def _say(stage: str) -> None:
+    print(f"{stage} ...", file=sys.stderr, flush=True)
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    value = "-" if row[CHOICE] is None else f"{row[CHOICE]:.4f}"
+    return f"  {row['system']:12} validation {CHOICE} {value:8} {row['seconds']:8.1f} s"
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    lines = [
+        f"{value['workspace']}: {value['items']:,} items, {value['users']:,} users, {value['interactions']:,} interactions, split {value['split']}",
+        f"features: {', '.join(value['features']) or 'none'}",
+        *map(_row, value["systems"]),
+        f"serving: {value['serving']}",
+    ]
+    if value["problems"]:
+        said = ", ".join(f"{count} {kind}" for kind, count in value["problems"].items())
+        lines.append(f"mended or refused: {said}; see {value['workspace']}/problems.jsonl")
+    lines.append(f"next: mllm-rec evaluate {value['workspace']}, or mllm-rec chat {value['workspace']}")
+    return "\n".join(lines)

@@ -1,0 +1,196 @@
+"""Third stage: systems trained on the training part, and the table that judges them."""
+
+import ast
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mllm_rec.data.dataset import Dataset
+from mllm_rec.data.interactions import Interactions
+from mllm_rec.errors import InputError
+from mllm_rec.evaluation import Table, breakdown, compare, main_table, over_seeds, validator
+from mllm_rec.optimization.fit import FitSettings, Run, fit
+from mllm_rec.pipeline.workspace import Workspace
+from mllm_rec.recommender import Recommender, create, with_settings
+from mllm_rec.systems import SYSTEMS, system_class
+from mllm_rec.systems.topn.ease import EASE
+
+#: The metric that chooses the epoch and the system that serves.
+CHOICE = "ndcg@20"
+#: Epochs where there is nobody to validate on.
+UNVALIDATED_EPOCHS = 30
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One finished training: the system holds its best state."""
+
+    system: Recommender
+    run: Run
+
+
+class Runs:
+    """Trains and evaluates the systems of one workspace.
+
+    Args:
+        workspace: with catalog, log and features.
+    """
+
+    def __init__(self, workspace: Workspace):
+        self.workspace, self.manifest = workspace, workspace.manifest()
+        self.data = Dataset.load(workspace.root, "train")
+        self.held = {part: self.data.index(Interactions.load(workspace.root, part)) for part in ("validation", "test")}
+
+    @property
+    def how(self) -> str:
+        """How the log was split."""
+        return self.manifest["split"]["how"]
+
+    def settings(self, system: str) -> tuple[Any, FitSettings]:
+        """A system's settings and how it is trained: defaults, the source's preset, then what ``train --set`` changed."""
+        changes = {**self.manifest.get("preset", {}).get(system, {}), **self.manifest.get("settings", {}).get(system, {})}
+        own = {name: value for name, value in changes.items() if not name.startswith("fit.")}
+        training = {name.removeprefix("fit."): value for name, value in changes.items() if name.startswith("fit.")}
+        return with_settings(system_class(system), own), _fit_settings(training)
+
+    def train(self, system: str, seed: int) -> Trained:
+        """Train one system, or read back what an earlier call trained; an interrupted training goes on."""
+        settings, training = self.settings(system)
+        made = create(system_class(system), self.data, settings, seed)
+        training = replace(training, seed=seed)
+        validate = self._validator()
+        if validate is None:
+            training = replace(training, epochs=min(training.epochs, UNVALIDATED_EPOCHS))
+        return Trained(made, fit(made, self.data, validate, training, self.workspace.run(system, seed)))
+
+    def tables(self, trained: Recommender, part: str, mask: str, ks: Sequence[int]) -> dict[str, Table]:
+        """``breakdown`` of one system on the held-out part."""
+        seen = [self.data.edges] if mask == "train" or part == "validation" else [self.data.edges, self.held["validation"]]
+        return breakdown(trained, self.held[part], torch.cat(seen, dim=1), ks)
+
+    def _validator(self) -> Callable[[Any], float] | None:
+        held = self.held["validation"]
+        if self.how == "global-time":
+            held = held[:, self.data.user_counts[held[0]] > 0]
+        return validator(held, self.data.edges, CHOICE) if held.shape[1] else None
+
+
+def default_systems(num_items: int, features: Sequence[str], likes: int) -> list[str]:
+    """What ``build`` trains where nothing else is said: with a log, one of each kind."""
+    if not likes:
+        return ["popularity"]
+    linear = "ease" if num_items <= EASE.Settings().max_items else "itemknn"
+    return ["popularity", linear, "lightgcn", *(["freedom"] if features else [])]
+
+
+def train_all(workspace: Workspace, systems: Sequence[str], seeds: int) -> list[dict[str, Any]]:
+    """Train each system with seeds 0 to ``seeds - 1``; one row each with its validation value, epoch and seconds."""
+    runs, rows = Runs(workspace), []
+    for system in systems:
+        found = [runs.train(system, seed).run for seed in range(seeds)]
+        best = None if found[0].best is None else sum(run.best or 0.0 for run in found) / seeds
+        seconds = sum(run.seconds for run in found)
+        rows.append({"system": system, CHOICE: best, "epochs": [run.best_epoch for run in found], "seconds": round(seconds, 2)})
+        said = "" if best is None else f"validation {CHOICE} {best:.4f}, "
+        print(f"  {system}: {said}{seconds:.1f} s", file=sys.stderr)
+    return rows
+
+
+def evaluate_workspace(
+    workspace: Workspace, systems: Sequence[str] | None, seeds: int | None, part: str, mask: str, ks: Sequence[int]
+) -> tuple[dict[str, Any], str]:
+    """The metric table of a workspace, as JSON-like values and as text; what is missing of ``seeds`` is trained.
+
+    Raises:
+        InputError: nothing is held out, or a system was never trained.
+    """
+    runs = Runs(workspace)
+    names, count = _asked(workspace, systems, seeds)
+    if not runs.held[part].shape[1]:
+        raise InputError(f"nothing is held out for {part} in {workspace.root}: the log is too short to be split; bring more interactions")
+    tables: dict[str, dict[str, Table]] = {}
+    seconds = {}
+    with workspace.writing():
+        for name in names:
+            trained = [runs.train(name, seed) for seed in range(count)]
+            found = [runs.tables(one.system, part, mask, ks) for one in trained]
+            tables[name] = {key: over_seeds([table[key] for table in found]) for key in found[0]}
+            seconds[name] = round(sum(one.run.seconds for one in trained) / count, 3)
+    mask = "train" if part == "validation" else mask
+    split = runs.manifest["split"]["name"]
+    main = {name: main_table(found, runs.how) for name, found in tables.items()}
+    shown = (f"recall@{max(ks)}", f"ndcg@{max(ks)}")
+    baseline = "popularity" if "popularity" in main and len(main) > 1 else None
+    comparison = compare(main, split, mask, shown, baseline)
+    value: dict[str, Any] = {"part": part, "seeds": count, **comparison.to_dict()}
+    for row in value["systems"]:
+        row["seconds"] = seconds[row["system"]]
+        row["tables"] = {
+            key: {"users": len(table), "metrics": table.to_dict()} for key, table in tables[row["system"]].items() if key != "all"
+        }
+    return value, "\n\n".join([comparison.text(), *_apart(tables, main, split, mask, shown)])
+
+
+def _apart(tables: Mapping[str, Mapping[str, Table]], main: Mapping[str, Table], split: str, mask: str, shown: Sequence[str]) -> list[str]:
+    """Cold users' and cold items' tables, and the warm users' where the main table is another."""
+    said = []
+    for key, title in (("warm", "warm users only"), ("cold-user", "cold users only"), ("cold-item", "cold items only, ranked among all")):
+        found = {name: table[key] for name, table in tables.items() if key in table}
+        if found and any(len(table) != len(main[name]) or key == "cold-item" for name, table in found.items()):
+            said.append(f"{title}:\n{compare(found, split, mask, shown).text()}")
+    return said
+
+
+def _asked(workspace: Workspace, systems: Sequence[str] | None, seeds: int | None) -> tuple[list[str], int]:
+    """Systems to evaluate and with how many seeds: those that were trained, if nothing else is said."""
+    there = {name: seeds for name in SYSTEMS if (seeds := workspace.seeds(name))}
+    for name in systems or ():
+        system_class(name)
+        if name not in there:
+            raise InputError(f"'{name}' is not trained in {workspace.root}; run: mllm-rec train {workspace.root} --systems {name}")
+    names = [name for name in there if systems is None or name in systems]
+    if not names:
+        raise InputError(f"no system is trained in {workspace.root}; run the build again")
+    return names, seeds or min(there[name] for name in names)
+
+
+def parsed(system: str, said: Mapping[str, str]) -> dict[str, Any]:
+    """Settings said on a command line, of a system or (``fit.NAME``) of its training, as values of their types.
+
+    Raises:
+        InputError: no such setting, or a value of another type.
+    """
+    known = {field.name: getattr(system_class(system).Settings(), field.name) for field in fields(system_class(system).Settings)}
+    known |= {f"fit.{name}": value for name, value in asdict(FitSettings()).items() if name != "seed"}
+    values: dict[str, Any] = {}
+    for name, text in said.items():
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        wanted = type(known.get(name))
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if name in known and known[name] is not None and type(value) is not wanted:
+            raise InputError(f"{name}={text}: wanted {'a number' if wanted in (int, float) else wanted.__name__}, like {known[name]}")
+        values[name] = value
+    with_settings(system_class(system), {name: value for name, value in values.items() if not name.startswith("fit.")})
+    _fit_settings({name.removeprefix("fit."): value for name, value in values.items() if name.startswith("fit.")})
+    return values
+
+
+def _fit_settings(changes: Mapping[str, Any]) -> FitSettings:
+    known = [field.name for field in fields(FitSettings)]
+    for name in changes:
+        if name not in known or name == "seed":
+            raise InputError(f"training has no setting 'fit.{name}'; it has {', '.join(f'fit.{one}' for one in known if one != 'seed')}")
+    return replace(FitSettings(), **changes)
+
+
+def positions(workspace: Workspace, data: Dataset) -> Tensor:
+    """``(2, n)`` int64: everything in a user's whole log, low ratings too."""
+    return data.index(Interactions.load(workspace.root, "train", "validation", "test", "seen"))

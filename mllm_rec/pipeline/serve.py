@@ -1,0 +1,117 @@
+"""Fourth stage: the system that answers, refitted on the whole log, and the shop it answers for."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mllm_rec.agent.reply import Shop
+from mllm_rec.agent.vocabulary import Vocabulary
+from mllm_rec.data.catalog import Catalog
+from mllm_rec.data.dataset import Dataset
+from mllm_rec.data.domain import Domain
+from mllm_rec.data.files import read_json, write_json
+from mllm_rec.encoders import load_encoder
+from mllm_rec.errors import InputError
+from mllm_rec.explain import Explainer
+from mllm_rec.optimization.fit import fit
+from mllm_rec.pipeline.runs import CHOICE, Runs, positions
+from mllm_rec.pipeline.workspace import Workspace
+from mllm_rec.recommender import Recommender, create, with_settings
+from mllm_rec.retrieval.candidates import Candidates
+from mllm_rec.systems import system_class
+
+#: Parts of the log that the serving system learns: all.
+WHOLE = ("train", "validation", "test")
+
+
+def serve(workspace: Workspace, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Choose the system with the best validation and refit it on the whole log for the best epoch's number of epochs.
+
+    Args:
+        workspace: where it was trained.
+        rows: of ``train_all``. Without validation the first system serves.
+
+    Returns:
+        What ``serving.json`` says.
+    """
+    chosen = max(rows, key=lambda row: -np.inf if row[CHOICE] is None else row[CHOICE])
+    settings, training = Runs(workspace).settings(chosen["system"])
+    epochs = max(1, round(float(np.median(chosen["epochs"]))))
+    data = Dataset.load(workspace.root, *WHOLE)
+    system = create(system_class(chosen["system"]), data, settings)
+    fit(system, data, None, replace(training, epochs=epochs, patience=epochs), workspace.serving_folder)
+    said = {"system": chosen["system"], "settings": asdict(settings), "epochs": epochs, CHOICE: chosen[CHOICE]}
+    write_json(workspace.serving, said)
+    print(f"  {chosen['system']} serves, refitted on the whole log", file=sys.stderr)
+    return said
+
+
+def serving_system(workspace: Workspace, data: Dataset) -> Recommender:
+    """The system that answers, ready to score.
+
+    Raises:
+        InputError: the build did not get that far, or it was trained on another log.
+    """
+    checkpoint = workspace.serving_folder / "checkpoint.safetensors"
+    if not workspace.serving.exists() or not checkpoint.exists():
+        raise InputError(f"{workspace.root} has no system that serves; run the build again, it goes on where it stopped")
+    said = read_json(workspace.serving)
+    kind = system_class(said["system"])
+    system = create(kind, data, with_settings(kind, said["settings"]))
+    system.load_state(checkpoint)
+    return system.eval()
+
+
+def open_shop(workspace: Workspace, exclude: Path | None = None) -> Shop:
+    """Everything that answers: catalog, vocabulary, system, candidates, explainer.
+
+    Args:
+        workspace: built.
+        exclude: file of item ids that are never shown, one a line.
+
+    Raises:
+        InputError: the build is not complete, or the file can't be read.
+    """
+    catalog = Catalog.load(workspace.catalog)
+    data = Dataset.load(workspace.root, *WHOLE)
+    system = serving_system(workspace, data)
+    encoders = {path.stem: load_encoder(path) for path in sorted((workspace.root / "encoders").glob("*.safetensors"))}
+    domain = Domain.load(workspace.domain) if workspace.domain.exists() else Domain()
+    name = workspace.manifest().get("source", "")
+    return Shop(
+        catalog=catalog,
+        domain=domain,
+        vocabulary=Vocabulary(catalog, domain),
+        data=data,
+        system=system,
+        candidates=Candidates(catalog, data, system, encoders),
+        explainer=Explainer(catalog, data),
+        hidden=positions(workspace, data).numpy(),
+        excluded=excluded(catalog, exclude),
+        title=domain.title or name,
+        note=domain.note or f"{len(catalog):,} items",
+    )
+
+
+def excluded(catalog: Catalog, exclude: Path | None) -> np.ndarray:
+    """``(num_items,)`` bool: items that a file names; ids that the catalog lacks are counted on standard error.
+
+    Raises:
+        InputError: no such file, or no text.
+    """
+    mask = np.zeros(len(catalog), dtype=bool)
+    if exclude is None:
+        return mask
+    try:
+        lines = [line.strip() for line in Path(exclude).read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{exclude} can't be read: {error}; --exclude names a text file with one item id a line") from error
+    known = [line for line in lines if line in catalog.positions]
+    mask[[catalog.positions[line] for line in known]] = True
+    if strange := [line for line in lines if line and line not in catalog.positions]:
+        print(f"  {exclude}: {len(strange)} lines name no item of the catalog, the first is {strange[0][:80]!r}", file=sys.stderr)
+    return mask
