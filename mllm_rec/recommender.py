@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.files import atomic
+from mllm_rec.data.sparse import csr
 from mllm_rec.errors import InputError
 from mllm_rec.optimization.sampling import Batch
 
@@ -35,8 +36,13 @@ class Query:
     disliked: list[Tensor] | None = None
     items: Tensor | None = None
 
+    def __post_init__(self):
+        given = {name: len(value) for name, value in vars(self).items() if value is not None}
+        if len(set(given.values())) > 1:
+            raise InputError(f"a query has one row per request, but its parts have {given} rows")
+
     def __len__(self) -> int:
-        return len(self.users if self.users is not None else self.liked or [])
+        return next((len(value) for value in vars(self).values() if value is not None), 0)
 
 
 class Buffers(nn.Module):
@@ -120,7 +126,9 @@ class Recommender(nn.Module):
         try:
             self.load_state_dict(state)
         except RuntimeError as error:
-            raise InputError(f"this state does not fit {type(self).__name__} on {self.data.num_users} users and {self.data.num_items} items: {error}") from error
+            raise InputError(
+                f"this state does not fit {type(self).__name__} on {self.data.num_users} users and {self.data.num_items} items: {error}"
+            ) from error
         self.forget_vectors()
 
     def save(self, path: Path) -> None:
@@ -145,7 +153,9 @@ class Recommender(nn.Module):
         wanted = {"system": type(self).__name__.lower(), "settings": json.dumps(asdict(self.settings), sort_keys=True)}
         for name, value in wanted.items():
             if found.get(name) != value:
-                raise InputError(f"{path} holds a {name} {found.get(name)}, wanted {value}; create the system as it was saved, or train it again")
+                raise InputError(
+                    f"{path} holds a {name} {found.get(name)}, wanted {value}; create the system as it was saved, or train it again"
+                )
         self.restore(load_file(path))
 
     @contextmanager
@@ -226,7 +236,9 @@ class TopN(Recommender):
 
     @torch.no_grad()
     def serving(self, without: str = "") -> tuple[Tensor, Tensor, Tensor | None]:
-        """Users, items and item bias (or None), computed once; ``without``: as if no item had that modality."""
+        """Users, items and item bias (or None), computed once outside training; ``without``: as if no item had that modality."""
+        if self.training:
+            self.forget_vectors()
         if without not in self._serving:
             if without:
                 kept = self._serving
@@ -369,4 +381,4 @@ class ItemToItem(Recommender):
         if "weights" in state:
             self.weights = state["weights"]
         else:
-            self.weights = torch.sparse_csr_tensor(state["starts"], state["columns"], state["values"], (items, items))
+            self.weights = csr(state["starts"], state["columns"], state["values"], (items, items))

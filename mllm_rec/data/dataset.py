@@ -12,6 +12,7 @@ from torch import Tensor
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.features import Features
 from mllm_rec.data.interactions import Interactions
+from mllm_rec.data.sparse import csr, row_starts
 from mllm_rec.errors import InputError
 
 
@@ -35,7 +36,9 @@ class Dataset:
         self._user_index = pd.Index(self.users)
         self.edges = self.index(train)
         if self.edges.shape[1] != len(train):
-            raise InputError(f"{len(train) - self.edges.shape[1]} training interactions name a user or an item that the data set does not list")
+            raise InputError(
+                f"{len(train) - self.edges.shape[1]} training interactions name a user or an item that the data set does not list"
+            )
         self.features = dict(features or {})
         for name, feature in self.features.items():
             if len(feature.values) != len(self.items):
@@ -137,7 +140,4 @@ def gather_rows(starts: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def _csr(edges: Tensor, shape: tuple[int, int]) -> Tensor:
     unique = torch.unique(edges[0] * shape[1] + edges[1])
-    users, items = unique // shape[1], unique % shape[1]
-    starts = torch.zeros(shape[0] + 1, dtype=torch.int64)
-    starts[1:] = torch.bincount(users, minlength=shape[0]).cumsum(0)
-    return torch.sparse_csr_tensor(starts, items, torch.ones(len(items)), shape)
+    return csr(row_starts(unique // max(1, shape[1]), shape[0]), unique % max(1, shape[1]), torch.ones(len(unique)), shape)

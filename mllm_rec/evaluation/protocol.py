@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mllm_rec.data.dataset import gather_rows
+from mllm_rec.data.sparse import row_starts
 from mllm_rec.errors import InputError
 from mllm_rec.evaluation import metrics
 from mllm_rec.evaluation.table import Table
@@ -108,9 +109,8 @@ def _pairs(system: Recommender, held_out: Tensor, seen: Tensor, ks: Sequence[int
         raise InputError("no interaction is held out, so there is nothing to evaluate; choose another split or give more interactions")
     if both := int(_contains(masked, wanted).sum()):
         raise InputError(f"{both} held-out pairs are also masked as seen and could never be found; the parts must not overlap")
-    starts = torch.zeros(num_users + 1, dtype=torch.int64)
-    starts[1:] = torch.bincount(masked // num_items, minlength=num_users).cumsum(0)
-    return torch.stack([wanted // num_items, wanted % num_items]), (starts, masked % num_items)
+    mask = row_starts(masked // num_items, num_users), masked % num_items
+    return torch.stack([wanted // num_items, wanted % num_items]), mask
 
 
 @torch.no_grad()

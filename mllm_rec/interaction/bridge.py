@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mllm_rec.data import sparse
+
 #: Similarities held at once while an item graph is built: 64 MiB.
 BLOCK = 2**24
 
@@ -45,9 +47,7 @@ def csr(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -
     """Sparse CSR matrix of entries in any order; entries of the same place are added."""
     place, where = torch.unique(rows * shape[1] + columns, return_inverse=True)
     summed = torch.zeros(len(place), dtype=values.dtype).index_add_(0, where, values)
-    starts = torch.zeros(shape[0] + 1, dtype=torch.int64)
-    starts[1:] = torch.bincount(place // max(1, shape[1]), minlength=shape[0]).cumsum(0)
-    return torch.sparse_csr_tensor(starts, place % max(1, shape[1]), summed, shape)
+    return sparse.csr(sparse.row_starts(place // max(1, shape[1]), shape[0]), place % max(1, shape[1]), summed, shape)
 
 
 def user_item_graph(edges: Tensor, shape: tuple[int, int]) -> Graph:

@@ -13,7 +13,7 @@ from mllm_rec.data.files import atomic, read_json, write_json
 
 
 def run_key(system: Any, data: Dataset, settings: Any, validated: bool) -> str:
-    """Hash of all that a run's result depends on: system, settings, initial state's seed, fit settings, edges, features.
+    """Hash of all that a run's result depends on: system, settings, initial state, fit settings, edges, features.
 
     What ``validate`` measures cannot be hashed; a run selected by another measure belongs into another folder.
     """
@@ -21,6 +21,8 @@ def run_key(system: Any, data: Dataset, settings: Any, validated: bool) -> str:
     said = [type(system).__name__, dataclasses.asdict(system.settings), system.seed, dataclasses.asdict(settings), validated, data.shape]
     digest.update(json.dumps(said, sort_keys=True).encode())
     digest.update(data.edges.numpy().tobytes())
+    for parameter in system.parameters() if system.seed is None else ():
+        digest.update(parameter.detach().cpu().numpy().tobytes())
     for name in sorted(data.features) if system.multimodal else ():
         digest.update(name.encode())
         digest.update(data.features[name].values.tobytes())
@@ -52,6 +54,7 @@ class RunFolder:
             return None
         found = read_json(self.metrics)
         if found.get("key") == self.key and self.checkpoint.exists():
+            self.resume.unlink(missing_ok=True)
             return found["run"]
         for path in (self.metrics, self.checkpoint, self.log, self.resume):
             path.unlink(missing_ok=True)

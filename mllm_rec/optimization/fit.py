@@ -147,7 +147,9 @@ def _train(system: Any, data: Dataset, validate: Callable[[Any], float] | None, 
         system.restore(found.pop("state"))
         optimizer.load_state_dict(found.pop("optimizer"))
         progress = _Progress(**{name: value for name, value in found.items() if name != "key"})
-    bar = tqdm(desc=type(system).__name__, total=settings.epochs, initial=progress.epoch, unit="epoch", leave=False, disable=None, file=sys.stderr)
+    bar = tqdm(
+        desc=type(system).__name__, total=settings.epochs, initial=progress.epoch, unit="epoch", leave=False, disable=None, file=sys.stderr
+    )
     while progress.epoch < settings.epochs and progress.waited < settings.patience:
         start = time.perf_counter()
         progress.epoch += 1
@@ -173,7 +175,9 @@ def _train(system: Any, data: Dataset, validate: Callable[[Any], float] | None, 
     return Run(progress.best_epoch, progress.epoch, progress.best, progress.history, parameters, progress.seconds, peak)
 
 
-def _epoch(system: Any, triples: Triples, optimizer: torch.optim.Optimizer, accelerator: Any, generator: torch.Generator, epoch: int) -> dict[str, float]:
+def _epoch(
+    system: Any, triples: Triples, optimizer: torch.optim.Optimizer, accelerator: Any, generator: torch.Generator, epoch: int
+) -> dict[str, float]:
     """One pass; the mean of each loss term over batches."""
     system.train()
     if hasattr(system, "begin_epoch"):
@@ -223,7 +227,9 @@ def _name_broken(terms: dict[str, Tensor], epoch: int) -> None:
     for name, term in terms.items():
         if not torch.isfinite(term):
             came = "nan" if torch.isnan(term) else "infinite"
-            raise InputError(f"loss term '{name}' became {came} in epoch {epoch}; try a smaller lr, and look for extreme values in the features")
+            raise InputError(
+                f"loss term '{name}' became {came} in epoch {epoch}; try a smaller lr, and look for extreme values in the features"
+            )
     raise InputError(f"the sum of the loss terms {', '.join(terms)} became infinite in epoch {epoch}; try a smaller lr")
 
 

@@ -49,7 +49,7 @@ class FREEDOM(TopN):
         self.users = nn.Parameter(nn.init.xavier_uniform_(torch.empty(data.num_users, dim)))
         self.items = nn.Parameter(nn.init.xavier_uniform_(torch.empty(data.num_items, dim)))
         self.raw = Buffers({name: fusion.unit_rows(values, self.present[name]) for name, values in self.features.items()})
-        self.projections = nn.ModuleDict({name: nn.Linear(x.shape[1], dim) for name, x in self.raw.items()})
+        self.projections = nn.ModuleDict({name: nn.Linear(x.shape[1], dim, bias=False) for name, x in self.raw.items()})
         self.weights = self._modality_weights()
         self.item_graphs = {
             name: bridge.item_item_graph(values, self.present[name], self.settings.neighbors) for name, values in self.features.items()

@@ -17,6 +17,7 @@ import torch
 from scipy import sparse
 
 from mllm_rec.data.dataset import Dataset
+from mllm_rec.data.sparse import csr
 from mllm_rec.recommender import ItemToItem
 
 #: Items whose neighbors are sought at once.
@@ -41,13 +42,13 @@ class ItemKNN(ItemToItem):
         by_item = chosen.T.tocsr()
         length = np.sqrt(np.diff(by_item.indptr)).astype(np.float32)
         blocks = [
-            self._nearest((by_item[first : first + BLOCK] @ chosen).tocoo(), first, length) for first in range(0, self.data.num_items, BLOCK)
+            self._nearest((by_item[first : first + BLOCK] @ chosen).tocoo(), first, length)
+            for first in range(0, self.data.num_items, BLOCK)
         ]
         kept = sparse.vstack(blocks, format="csr")
         kept.sort_indices()
-        self.weights = torch.sparse_csr_tensor(
-            torch.from_numpy(kept.indptr.astype(np.int64)), torch.from_numpy(kept.indices.astype(np.int64)), torch.from_numpy(kept.data), kept.shape
-        )
+        starts, columns = (torch.from_numpy(part.astype(np.int64)) for part in (kept.indptr, kept.indices))
+        self.weights = csr(starts, columns, torch.from_numpy(kept.data), kept.shape)
 
     def _nearest(self, both: sparse.coo_matrix, first: int, length: np.ndarray) -> sparse.csr_matrix:
         other = both.col != both.row + first

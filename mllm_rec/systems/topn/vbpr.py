@@ -43,7 +43,9 @@ class VBPR(TopN):
         self.users = nn.Parameter(torch.randn(data.num_users, dim + content_dim * len(data.features)) * 0.1)
         self.items = nn.Parameter(torch.randn(data.num_items, dim) * 0.1)
         self.biases = nn.Parameter(torch.zeros(data.num_items))
-        self.projections = nn.ParameterDict({name: nn.init.xavier_normal_(torch.empty(x.shape[1], content_dim)) for name, x in self.content.items()})
+        self.projections = nn.ParameterDict(
+            {name: nn.init.xavier_normal_(torch.empty(x.shape[1], content_dim)) for name, x in self.content.items()}
+        )
         self.content_biases = nn.ParameterDict({name: torch.zeros(x.shape[1]) for name, x in self.content.items()})
 
     def seen(self) -> dict[str, Tensor]:
@@ -63,7 +65,10 @@ class VBPR(TopN):
         user, positive, negative = batch.rows(*self.represent())
         positive_bias, negative_bias = (embedding(rows, self.item_bias()[:, None]) for rows in (batch.positives, batch.negatives))
         scored = [torch.cat([positive, positive_bias], 1), torch.cat([negative, negative_bias], 1)]
-        factors = (*batch.rows(self.users, self.items), *(embedding(rows, self.biases[:, None]) for rows in (batch.positives, batch.negatives)))
+        factors = (
+            *batch.rows(self.users, self.items),
+            *(embedding(rows, self.biases[:, None]) for rows in (batch.positives, batch.negatives)),
+        )
         projections = sum(0.5 * tensor.pow(2).sum() for tensor in (*self.projections.values(), *self.content_biases.values()))
         return {
             "bpr": losses.bpr(torch.cat([user, torch.ones_like(positive_bias)], 1), *scored),
