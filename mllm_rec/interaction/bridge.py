@@ -32,6 +32,9 @@ class Graph(nn.Module):
         transpose: ``(columns, rows)`` sparse CSR; None: the matrix is symmetric.
     """
 
+    matrix: Tensor
+    transpose: Tensor | None
+
     def __init__(self, matrix: Tensor, transpose: Tensor | None = None):
         super().__init__()
         self.register_buffer("matrix", matrix, persistent=False)

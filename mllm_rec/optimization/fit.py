@@ -165,7 +165,7 @@ def _train(system: Any, data: Dataset, validate: Callable[[Any], float] | None, 
         if folder and accelerator.is_main_process:
             folder.keep({"state": system.state(), "optimizer": optimizer.state_dict(), **vars(progress)})
         bar.update()
-        bar.set_postfix(loss=f"{sum(terms.values()):.4f}", **({} if progress.best is None else {"best": f"{progress.best:.4f}"}))
+        bar.set_postfix({"loss": f"{sum(terms.values()):.4f}"} | ({} if progress.best is None else {"best": f"{progress.best:.4f}"}))
     bar.close()
     system.to("cpu")
     system.restore(progress.best_state)

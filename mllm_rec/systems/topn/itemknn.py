@@ -47,8 +47,8 @@ class ItemKNN(ItemToItem):
         ]
         kept = sparse.vstack(blocks, format="csr")
         kept.sort_indices()
-        starts, columns = (torch.from_numpy(part.astype(np.int64)) for part in (kept.indptr, kept.indices))
-        self.weights = csr(starts, columns, torch.from_numpy(kept.data), kept.shape)
+        row_starts, neighbors = kept.indptr.astype(np.int64), kept.indices.astype(np.int64)
+        self.weights = csr(torch.from_numpy(row_starts), torch.from_numpy(neighbors), torch.from_numpy(kept.data), kept.shape)
 
     def _nearest(self, both: sparse.coo_matrix, first: int, length: np.ndarray) -> sparse.csr_matrix:
         other = both.col != both.row + first
