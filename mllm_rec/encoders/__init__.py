@@ -37,6 +37,11 @@ class Encoder:
         """Everything but the catalog that determines the output, ready for JSON."""
         raise NotImplementedError
 
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any]) -> "Encoder":
+        """The encoder a spec describes."""
+        raise NotImplementedError
+
     def encode(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
         """Features of every item.
 

@@ -54,9 +54,9 @@ class Attributes(Encoder):
             if column.kind in ("category", "set"):
                 rows = _value_lists(catalog, column)
                 present |= np.fromiter(map(bool, rows), dtype=bool, count=len(rows))
-                if values := kept.get(column.name):
-                    blocks.append(_multi_hot(rows, values))
-                    self.names += [f"{column.name}={value}" for value in values]
+                if common := kept.get(column.name):
+                    blocks.append(_multi_hot(rows, common))
+                    self.names += [f"{column.name}={value}" for value in common]
             elif column.kind in ("number", "date", "ordinal"):
                 numbers = _numbers(catalog, column)
                 known = np.isfinite(numbers)
@@ -105,7 +105,9 @@ def _value_lists(catalog: Catalog, column: Column) -> list[tuple[str, ...]]:
 def _multi_hot(rows: list[tuple[str, ...]], values: list[str]) -> np.ndarray:
     """``(num_items, len(values))`` float32, rows of length 1 or 0."""
     places = {value: place for place, value in enumerate(values)}
-    pairs = np.array([(row, places[value]) for row, said in enumerate(rows) for value in said if value in places], dtype=np.int64).reshape(-1, 2)
+    pairs = np.array([(row, places[value]) for row, said in enumerate(rows) for value in said if value in places], dtype=np.int64).reshape(
+        -1, 2
+    )
     block = np.zeros((len(rows), len(values)), dtype=np.float32)
     block[pairs[:, 0], pairs[:, 1]] = 1.0
     count = block.sum(axis=1, keepdims=True)

@@ -41,7 +41,9 @@ class Published(Encoder):
         """
         values = self._read()
         if values.ndim != 2 or values.shape[0] != len(catalog) or values.shape[1] == 0:
-            raise InputError(f"{self.path} has shape {values.shape} but the catalog has {len(catalog)} items; wanted ({len(catalog)}, width), rows in catalog order")
+            raise InputError(
+                f"{self.path} has shape {values.shape} but the catalog has {len(catalog)} items; wanted ({len(catalog)}, width), rows in catalog order"
+            )
         if values.dtype.kind not in "fiu":
             raise InputError(f"{self.path} holds {values.dtype} values; wanted numbers")
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused with its row

@@ -39,17 +39,17 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def find(self, keys: Iterable[str]) -> dict[str, bytes | None]:
-        """The results that are there, of the keys asked for; None is a result too."""
+    def find(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The results that are there, of the keys asked for."""
         wanted = sorted(set(keys))
-        found: dict[str, bytes | None] = {}
+        found: dict[str, bytes] = {}
         for start in range(0, len(wanted), _MOST_PARAMETERS):
             part = wanted[start : start + _MOST_PARAMETERS]
             places = ",".join("?" * len(part))
             found.update(self._database.execute(f"SELECT key, value FROM results WHERE key IN ({places})", part))
         return found
 
-    def add(self, results: Mapping[str, bytes | None]) -> None:
+    def add(self, results: Mapping[str, bytes]) -> None:
         """Keep a batch: all of it or, when killed meanwhile, none of it."""
         with self._database:
             self._database.executemany("INSERT OR REPLACE INTO results VALUES (?, ?)", results.items())
