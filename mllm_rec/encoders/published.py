@@ -8,6 +8,7 @@ import numpy as np
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.features import Features
+from mllm_rec.data.matrices import read_matrix
 from mllm_rec.encoders import Encoder
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
@@ -34,42 +35,14 @@ class Published(Encoder):
         return {"encoder": self.name, "file": self.path.name, "source": self.source, "sha256": self._digest(), "mask": mask}
 
     def encode(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
-        """The matrix as float32, cast before anything is computed: sums of float16 overflow.
-
-        Raises:
-            InputError: no such file, not a numeric matrix, another number of rows than the catalog, NaN or infinite.
-        """
-        values = self._read()
-        if values.ndim != 2 or values.shape[0] != len(catalog) or values.shape[1] == 0:
-            raise InputError(
-                f"{self.path} has shape {values.shape} but the catalog has {len(catalog)} items; wanted ({len(catalog)}, width), rows in catalog order"
-            )
-        if values.dtype.kind not in "fiu":
-            raise InputError(f"{self.path} holds {values.dtype} values; wanted numbers")
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused with its row
-            values = np.asarray(values, dtype=np.float32)
-        present = (values != 0).any(axis=1)
-        if self.present is not None:
-            if np.shape(self.present) != present.shape:
-                raise InputError(f"the mask for {self.path} has shape {np.shape(self.present)}; wanted ({len(catalog)},)")
-            present &= np.asarray(self.present, dtype=bool)
-        try:
-            return Features(values, present, self.spec())
-        except InputError as error:
-            raise InputError(f"{self.path}: {error}") from error
+        """The matrix as float32, checked by ``read_matrix``."""
+        read = read_matrix(self.path, len(catalog), self.present)
+        return Features(read.values, read.present, self.spec())
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> "Published":
         """Not to be had: the file's place is not part of the spec."""
         raise InputError(f"published features ('{spec.get('file')}') have no state to load; they understand no queries")
-
-    def _read(self) -> np.ndarray:
-        try:
-            return np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError as error:
-            raise InputError(f"there is no file {self.path}; name a .npy file with a row per item") from error
-        except (ValueError, OSError, EOFError) as error:
-            raise InputError(f"{self.path} is not a .npy matrix of numbers ({error})") from error
 
     def _digest(self) -> str:
         with open(self.path, "rb") as file:
