@@ -100,6 +100,7 @@ class Facts:
         self.catalog, self.words = catalog, words
         self.titles = catalog.table["title"].to_numpy(dtype=object)
         self.attributes = AttributeTable(catalog)
+        self.features = frozenset(data.features)
         self.looks = {name: Looks(feature) for name, feature in data.features.items() if f"similar_{name}" in words.sentences}
         users, chosen = data.edges.cpu().numpy()
         self.user_items = sparse.csr_array((np.ones(len(users), dtype=np.float32), (users, chosen)), shape=data.shape)
@@ -181,9 +182,10 @@ class Facts:
                     rows[place].append(("similar", self.title(int(liked[other])), name, None, name, weight))
 
     def _contributions(self, item: int, shares: dict[str, float], personal: bool) -> Iterator[Row]:
-        """Parts of the score with a material share; "people like you" is said only to those with a history."""
+        """Features and the log where their share of the score is material; "people like you" is said only to those with a history."""
         for name, share in shares.items():
-            if share >= MATERIAL_SHARE and len(shares) > 1 and (personal or name != "log"):
+            said = name in self.features or (name == "log" and personal)
+            if said and share >= MATERIAL_SHARE and len(shares) > 1:
                 yield "contribution", self.title(item), name, float(round(100 * share)), "model", BARE * (FLOOR + (1 - FLOOR) * share)
 
     def _counted(self, item: int, alone: bool) -> Iterator[Row]:
