@@ -42,8 +42,8 @@ class FitSettings:
 
     epochs: int = 300  #: passes over the training interactions, at most
     batch_size: int = 2048  #: training triples per step
-    lr: float = 1e-3  #: Adam's step size
-    patience: int = 10  #: validations without a better value before training stops
+    lr: float = 3e-3  #: Adam's step size
+    patience: int = 20  #: validations without a better value before training stops
     validate_every: int = 1  #: epochs between validations
     seed: int = 0  #: order of interactions, negatives, everything drawn while training
 

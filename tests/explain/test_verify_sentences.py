@@ -2,9 +2,11 @@
 
 import itertools
 
+import numpy as np
 import pytest
 from six_items import explainer, shop
 
+from mllm_rec.data.features import Features
 from mllm_rec.explain import Claim, Evidence, Met, Request, Vocabulary, verify
 from mllm_rec.explain.claims import claims
 
@@ -136,7 +138,9 @@ def test_subtler_falsehoods_are_dropped(ids, text):
 
 def test_what_templates_say_passes():
     """Every sentence that an explanation makes of ordinary names is verified, none is lost."""
-    shelf = explainer(shop(height=("number", [10, 25.5, 30, 5, 7, 8]), size=("ordinal", ["S", "S", "L", "L", "M", "M"])))
+    unlike = Features(np.eye(6), np.ones(6, dtype=bool))
+    catalog = shop(height=("number", [10, 25.5, 30, 5, 7, 8]), size=("ordinal", ["S", "S", "L", "L", "M", "M"]))
+    shelf = explainer(catalog, features={"image": unlike, "published": unlike})
     spread = dict(zip(shelf.facts.attributes.columns, shelf.facts.attributes.spread.tolist(), strict=True))
     spoken = set()
     for history, against in itertools.product([(), (0,), (0, 2), (1, 4)], [(), (3,), (0, 2)]):
