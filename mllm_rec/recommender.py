@@ -132,10 +132,10 @@ class Recommender(nn.Module):
         self.forget_vectors()
 
     def save(self, path: Path) -> None:
-        """Write the state as safetensors, system and settings in its metadata, atomically."""
+        """Write the state as safetensors, system and settings in its metadata, atomically; same state, same bytes."""
         from safetensors.torch import save_file
 
-        metadata = {"system": type(self).__name__.lower(), "settings": json.dumps(asdict(self.settings), sort_keys=True)}
+        metadata = {"recommender": self._description()}  # one entry, because several are written in an order of chance
         with atomic(path) as temporary:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in self.state().items()}, temporary, metadata)
 
@@ -149,14 +149,13 @@ class Recommender(nn.Module):
         from safetensors.torch import load_file
 
         with safe_open(path, framework="pt") as file:
-            found = file.metadata() or {}
-        wanted = {"system": type(self).__name__.lower(), "settings": json.dumps(asdict(self.settings), sort_keys=True)}
-        for name, value in wanted.items():
-            if found.get(name) != value:
-                raise InputError(
-                    f"{path} holds a {name} {found.get(name)}, wanted {value}; create the system as it was saved, or train it again"
-                )
+            found = (file.metadata() or {}).get("recommender")
+        if found != self._description():
+            raise InputError(f"{path} holds {found}, wanted {self._description()}; create the system as it was saved, or train it again")
         self.restore(load_file(path))
+
+    def _description(self) -> str:
+        return json.dumps({"system": type(self).__name__.lower(), "settings": asdict(self.settings)}, sort_keys=True)
 
     @contextmanager
     def without(self, modality: str) -> Iterator[None]:
