@@ -147,7 +147,7 @@ def _apart(tables: Mapping[str, Mapping[str, Table]], main: Mapping[str, Table],
 
 def _asked(workspace: Workspace, systems: Sequence[str] | None, seeds: int | None) -> tuple[list[str], int]:
     """Systems to evaluate and with how many seeds: those that were trained, if nothing else is said."""
-    there = {name: seeds for name in SYSTEMS if (seeds := workspace.seeds(name))}
+    there = {name: found for name in SYSTEMS if (found := workspace.seeds(name))}
     for name in systems or ():
         system_class(name)
         if name not in there:

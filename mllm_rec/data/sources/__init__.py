@@ -48,5 +48,5 @@ def place_of(name: str) -> Path | None:
     if name in SOURCES:
         found = (data_cache() / folder for folder in SOURCES[name].folders if (data_cache() / folder / SOURCES[name].needed).is_file())
         return next(found, None)
-    folder = Path(name.partition(":")[2])
-    return next((place for place in (folder, data_cache() / folder) if place.exists()), None)
+    folder = name.partition(":")[2]
+    return next((place for place in (Path(folder), data_cache() / folder) if folder and place.exists()), None)
