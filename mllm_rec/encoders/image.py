@@ -109,12 +109,12 @@ class Image(Encoder):
                 contents = dict(zip(batch, threads.map(partial(_tried, Path.read_bytes), batch), strict=True))
                 for path, content in contents.items():
                     keys[path] = hashlib.sha256(spec + content).hexdigest() if isinstance(content, bytes) else str(path)
-                if store:
+                if store is not None:  # an empty store is false
                     kept = store.find(keys[path] for path in batch)
                     found |= {key: np.frombuffer(value, dtype=np.float32) for key, value in kept.items()}
                 new = {keys[path]: content for path, content in contents.items() if keys[path] not in found}
                 made = dict(zip(new, threads.map(partial(_tried, describe), new.values()), strict=True))
-                if store:
+                if store is not None:
                     store.add({key: result.tobytes() for key, result in made.items() if isinstance(result, np.ndarray)})
                 found |= made
                 bar.update(len(batch))
@@ -144,12 +144,12 @@ def _blocks(rows: np.ndarray) -> list[tuple[str, np.ndarray]]:
 
 def _principal(rows: np.ndarray, most: int) -> np.ndarray:
     """``(columns, axes)`` float32: the directions in which centered rows differ most, divided by the square root of their deviation."""
-    wide = rows.astype(np.float64)
-    variance, directions = np.linalg.eigh(wide.T @ wide / max(1, len(wide)))
-    first = np.argsort(-variance)[:most]
-    first = first[variance[first] > 1e-7 * max(variance[-1], 1e-7)]
-    axes = directions[:, first] / variance[first] ** 0.25
-    return np.ascontiguousarray(axes if len(first) else np.zeros((rows.shape[1], 1)), dtype=np.float32)
+    triangle = np.linalg.qr(rows.astype(np.float64), mode="r")  # as wide as the rows, but not as many
+    _, length, directions = np.linalg.svd(triangle, full_matrices=False)
+    deviation = length / np.sqrt(max(1, len(rows)))
+    kept = np.flatnonzero(deviation > 3e-4 * max(deviation.max(initial=0), 3e-4))[:most]
+    axes = directions[kept].T / np.sqrt(deviation[kept]) if len(kept) else np.zeros((rows.shape[1], 1))
+    return np.ascontiguousarray(axes, dtype=np.float32)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

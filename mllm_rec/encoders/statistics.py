@@ -14,6 +14,8 @@ SIDE = 128
 BLOCKS = {"color": 35, "layout": 49, "pattern": 102, "texture": 36, "shape": 800, "outline": 800}
 
 _HUES, _GRAYS, _RINGS, _WEDGES = 12, 5, 6, 8
+#: Power of noise of one gray step in every pixel: a surface without a pattern has less.
+_NOISE = float(SIDE**4) / 255**2
 _Y, _X = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
 #: The middle of a picture counts most, its edges little.
 _MIDDLE = np.exp(-2 * (_X**2 + _Y**2))
@@ -119,8 +121,8 @@ def _spectrum(light: np.ndarray, weight: np.ndarray) -> np.ndarray:
     mean = light[inside].mean() if inside.any() else light.mean()
     power = np.abs(np.fft.fftshift(np.fft.fft2((light - mean) * inside)))[_CELLS_AT] ** 2
     cells = np.bincount(_CELLS, power, _RINGS * _WEDGES).reshape(_RINGS, _WEDGES)
-    peaks = np.maximum.reduceat(power, _RING_STARTS) / (cells.sum(axis=1) + 1e-9)
-    shares = np.sqrt(cells / (cells.sum() + 1e-9))
+    peaks = np.maximum.reduceat(power, _RING_STARTS) / (cells.sum(axis=1) + _NOISE)
+    shares = np.sqrt(cells / (cells.sum() + _NOISE))
     # sorted wedges say "stripes" whatever their direction
     return np.concatenate([shares.ravel(), np.sort(shares, axis=1)[:, ::-1].ravel(), np.sqrt(peaks)])
 
