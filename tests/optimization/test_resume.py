@@ -13,7 +13,7 @@ from small_training import train
 from mllm_rec.data import files
 from mllm_rec.systems import SYSTEMS
 
-KILLS, EPOCHS = 6, 25
+KILLS, EPOCHS = 5, 18
 
 
 def digest(folder):

@@ -60,7 +60,7 @@ def test_an_epoch_has_every_interaction_once_in_an_order_of_chance():
 
 @pytest.mark.parametrize("histories", [[set()], [{0, 1}, {0, 1}]])
 def test_nothing_to_compare_is_said(histories):
-    with pytest.raises(InputError, match="nothing to train on.*'popularity'"):
+    with pytest.raises(InputError, match=r"nothing to train on.*'popularity'"):
         Triples(edges_of(histories), (len(histories), 2), 8)
 
 
