@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mllm_rec.errors import InputError
 from mllm_rec.evaluation.significance import Difference, holm, paired_bootstrap
 from mllm_rec.evaluation.table import Table
@@ -81,7 +83,12 @@ def compare(
     """
     if not tables:
         raise InputError("there is no system to compare; evaluate at least one")
-    for table in tables.values():
+    first, like = next(iter(tables.items()))
+    for system, table in tables.items():
+        if not np.array_equal(table.users, like.users):
+            raise InputError(
+                f"'{system}' was evaluated on {len(table)} users, '{first}' on {len(like)} others; evaluate all on the same held-out part"
+            )
         for name in names:
             table.mean(name)
     if baseline is not None and baseline not in tables:

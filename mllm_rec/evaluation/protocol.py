@@ -99,10 +99,8 @@ def _pairs(system: Recommender, held_out: Tensor, seen: Tensor, ks: Sequence[int
             raise InputError(f"{name} pairs are {pairs.dtype} of shape {tuple(pairs.shape)}; wanted int64 positions (2, n): users, items")
         pairs = pairs.cpu().long()
         for kind, positions, size in (("user", pairs[0], num_users), ("item", pairs[1], num_items)):
-            if len(positions) and (positions.min() < 0 or positions.max() >= size):
-                raise InputError(
-                    f"{name} pairs name {kind} {int(positions.max())} but the data set has {size}; wanted positions 0 to {size - 1}"
-                )
+            if (wrong := positions[(positions < 0) | (positions >= size)]).numel():
+                raise InputError(f"{name} pairs name {kind} {int(wrong[0])} but the data set has {size}; wanted positions 0 to {size - 1}")
         keys.append(torch.unique(pairs[0] * num_items + pairs[1]))
     wanted, masked = keys
     if not len(wanted):
