@@ -85,7 +85,7 @@ def build_command(args: argparse.Namespace) -> Answer:
 
 
 def systems_command(args: argparse.Namespace) -> Answer:
-    """Every system by name, with its paper's title."""
+    """Every system by name, and its idea in a line."""
     from mllm_rec.pipeline.describe import systems
 
     return systems()
@@ -217,12 +217,12 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     command("systems", systems_command)
     added = command("train", train_command, "example: mllm-rec train shop --systems freedom --set drop=0.9")
-    added.add_argument("workspace", type=Path, metavar="W")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--systems", type=names, required=True, metavar="A,B", help="systems to train")
     added.add_argument("--seeds", type=positive, default=1, metavar="N", help="train each system N times (default 1)")
     added.add_argument("--set", type=pairs, default={}, metavar="NAME=VALUE,..", help="settings of the system, or of fit as fit.lr=0.01")
     added = command("evaluate", evaluate_command, "Full ranking on held-out items; intervals are 95 % bootstraps over users.")
-    added.add_argument("workspace", type=Path, metavar="W")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--systems", type=names, metavar="A,B", help="only these (default: all that were trained)")
     added.add_argument("--seeds", type=positive, default=None, metavar="N", help="average N seeds; what is missing is trained")
     added.add_argument("--part", choices=["test", "validation"], default="test", help="held-out part (default test)")
@@ -237,7 +237,7 @@ def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         parser.add_argument("--exclude", type=Path, metavar="FILE", help="item ids never to show, one a line")
 
     added = command("recommend", recommend_command, "example: mllm-rec recommend shop --all-users --k 20 --out recs.parquet")
-    added.add_argument("workspace", type=Path, metavar="W")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--user", metavar="ID", help="a user of the log")
     added.add_argument("--like", action="append", default=[], metavar="ITEM", help="an item that is liked; may be repeated")
     added.add_argument("--words", default="", metavar="TEXT", help="wishes in plain words: 'a warm lamp under 40'")
@@ -247,11 +247,11 @@ def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--out", type=Path, metavar="FILE", help="with --all-users: .parquet or .csv (user_id, item_id, rank, score)")
     exclude(added)
     added = command("explain", explain_command, "example: mllm-rec explain shop --user 42 --item A17")
-    added.add_argument("workspace", type=Path, metavar="W")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--user", required=True, metavar="ID", help="a user of the log")
     added.add_argument("--item", required=True, metavar="ID", help="an item of the catalog")
     added = command("chat", chat_command)
-    added.add_argument("workspace", type=Path, metavar="W")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     added.add_argument("--port", type=positive, default=7860, help="port (default 7860)")
     added.add_argument("--user", metavar="ID", help="talk as this user of the log (default: a new visitor)")

@@ -76,7 +76,8 @@ class Encoder:
         from safetensors.numpy import save_file
 
         arrays, values = self.state()
-        metadata = {"encoder": self.name, "spec": json.dumps(self.spec(), sort_keys=True), "values": json.dumps(values)}
+        said = {"encoder": self.name, "spec": self.spec(), "values": values}
+        metadata = {"said": json.dumps(said, sort_keys=True)}  # one entry: safetensors writes several in no fixed order
         with atomic(path) as temporary:
             # an empty safetensors file is legal, but the array keeps its reader simple
             save_file({**arrays, "format": np.ones(1, dtype=np.int32)}, temporary, metadata=metadata)
@@ -103,17 +104,17 @@ def load_encoder(path: Path) -> Encoder:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+            said = json.loads((file.metadata() or {}).get("said", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys() if name != "format"}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not an encoder's state ({error}); build the features again") from error
     known: dict[str, type[Encoder]] = {**encoders(), Published.name: Published}
-    if metadata.get("encoder") not in known:
-        raise InputError(f"{path} is the state of {metadata.get('encoder')!r}, which is no encoder; there are {', '.join(known)}")
-    spec, values = json.loads(metadata["spec"]), json.loads(metadata["values"])
-    encoder = known[metadata["encoder"]].from_spec(spec)
+    if said.get("encoder") not in known:
+        raise InputError(f"{path} is the state of {said.get('encoder')!r}, which is no encoder; there are {', '.join(known)}")
+    spec = said["spec"]
+    encoder = known[said["encoder"]].from_spec(spec)
     if encoder.spec() != spec:
         changed = [name for name in spec if encoder.spec().get(name) != spec[name]]
         raise InputError(f"{path} was made with other {', '.join(changed) or 'settings'}; build the features again")
-    encoder.restore(arrays, values)
+    encoder.restore(arrays, said["values"])
     return encoder

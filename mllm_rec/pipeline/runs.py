@@ -21,6 +21,8 @@ from mllm_rec.systems.topn.ease import EASE
 
 #: The metric that chooses the epoch and the system that serves.
 CHOICE = "ndcg@20"
+#: Settings that no single value suits, and the values of which validation chooses one where nothing is said.
+TRIED = {"ease": {"regularization": (20.0, 100.0, 300.0, 1000.0)}}
 #: Epochs where there is nobody to validate on.
 UNVALIDATED_EPOCHS = 30
 
@@ -51,11 +53,28 @@ class Runs:
         return self.manifest["split"]["how"]
 
     def settings(self, system: str) -> tuple[Any, FitSettings]:
-        """A system's settings and how it is trained: defaults, the source's preset, then what ``train --set`` changed."""
-        changes = {**self.manifest.get("preset", {}).get(system, {}), **self.manifest.get("settings", {}).get(system, {})}
+        """A system's settings and how it is trained: defaults, what was tried, the source's preset, then what ``train --set`` changed."""
+        changes = {
+            name: value for place in ("tried", "preset", "settings") for name, value in self.manifest.get(place, {}).get(system, {}).items()
+        }
         own = {name: value for name, value in changes.items() if not name.startswith("fit.")}
         training = {name.removeprefix("fit."): value for name, value in changes.items() if name.startswith("fit.")}
         return with_settings(system_class(system), own), _fit_settings(training)
+
+    def choose(self, system: str) -> None:
+        """Choose a setting of ``TRIED`` by validation, and note it in the manifest."""
+        validate = self._validator()
+        said = {**self.manifest.get("preset", {}).get(system, {}), **self.manifest.get("settings", {}).get(system, {})}
+        for name, values in TRIED.get(system, {}).items():
+            if validate is None or name in said:
+                continue
+            worth = {}
+            for value in values:
+                made = create(system_class(system), self.data, with_settings(system_class(system), {name: value}))
+                worth[value] = fit(made, self.data, validate).best or 0.0
+            best = max(worth, key=lambda value: worth[value])
+            self.workspace.record(tried={**self.workspace.manifest().get("tried", {}), system: {name: best}})
+            self.manifest = self.workspace.manifest()
 
     def train(self, system: str, seed: int) -> Trained:
         """Train one system, or read back what an earlier call trained; an interrupted training goes on."""
@@ -91,6 +110,7 @@ def train_all(workspace: Workspace, systems: Sequence[str], seeds: int) -> list[
     """Train each system with seeds 0 to ``seeds - 1``; one row each with its validation value, epoch and seconds."""
     runs, rows = Runs(workspace), []
     for system in systems:
+        runs.choose(system)
         found = [runs.train(system, seed).run for seed in range(seeds)]
         best = None if found[0].best is None else sum(run.best or 0.0 for run in found) / seeds
         seconds = sum(run.seconds for run in found)

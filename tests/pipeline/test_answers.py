@@ -89,7 +89,7 @@ def test_seeds_are_averaged(workspace):
 
 
 def test_files_that_cannot_be_used(workspace, tmp_path):
-    with pytest.raises(InputError, match="must end in .parquet or .csv"):
+    with pytest.raises(InputError, match=r"must end in \.parquet or \.csv"):
         recommend_all(workspace, 5, tmp_path / "recs.xlsx")
     with pytest.raises(InputError, match="--exclude names a text file"):
         open_shop(workspace, tmp_path / "missing.txt")
