@@ -44,4 +44,4 @@ def read_matrix(path: Path | str, num_items: int, present: np.ndarray | None = N
         )
     if num_items > 1 and (values == values[0]).all():
         raise InputError(f"{path} has the same values in all {num_items} rows; it says nothing of the items")
-    return Features(values, values.any(axis=1), {"encoder": "published", "file": Path(path).name})
+    return Features(values, np.asarray(values.any(axis=1)), {"encoder": "published", "file": Path(path).name})
