@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.errors import InputError
@@ -74,7 +73,7 @@ class FREEDOM(TopN):
         terms = {"bpr": losses.bpr(user, positive, negative)}
         for name, x in self.raw.items():
             known = self.present[name][batch.positives] & self.present[name][batch.negatives]
-            positive, negative = (self.projections[name](embedding(rows, x)) for rows in (batch.positives, batch.negatives))
+            positive, negative = fusion.project_rows(self.projections[name], x, batch.positives, batch.negatives)
             terms[name] = self.settings.content_weight * losses.bpr(user, positive, negative, where=known)
         terms["l2"] = self.settings.decay * losses.l2(*batch.rows(self.users, self.items))
         return terms

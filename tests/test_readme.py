@@ -1,0 +1,48 @@
+"""What the README shows runs."""
+
+import os
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from mllm_rec.cli import make_parser
+
+CHECKOUT = Path(__file__).parent.parent
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_ten_lines_run(workspace, tmp_path, monkeypatch, capsys):
+    (code,) = blocks("python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    os.symlink(workspace.root, tmp_path / "shop")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    epoch, recall, *_ = capsys.readouterr().out.split()
+    assert int(epoch) >= 1 and 0 < float(recall) <= 1
+
+
+def test_the_own_system_runs(workspace, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["own_system.py", str(workspace.root)])
+    runpy.run_path(str(CHECKOUT / "examples" / "own_system.py"), run_name="__main__")
+    assert re.findall(r"^(\w+) +recall@20 0\.\d+", capsys.readouterr().out, re.MULTILINE) == ["LightGCN", "Blend"]
+
+
+@pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines() if line.startswith("mllm-rec ")])
+def test_commands_are_understood(line):
+    args = make_parser().parse_args(shlex.split(line, comments=True)[1:])
+    assert callable(args.run)
+
+
+def test_make_targets_and_files_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z-]+)", "\n".join(blocks("sh")), re.MULTILINE)) <= targets
+    for name in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (CHECKOUT / name).exists(), name
