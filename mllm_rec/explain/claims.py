@@ -60,8 +60,15 @@ Spoken = Iterator[tuple[list[Evidence], str]]
 Speaker = Callable[[list[Evidence], Sequence[Evidence], Catalog, Wording, dict[str, int]], Spoken]
 
 
-def _attributes(rows, evidence, catalog, words, spread) -> Spoken:
-    """Values that tie to the same liked items share a sentence: two at most, of one column where it is named."""
+def _attributes(kind: str) -> Speaker:
+    def speak(rows, evidence, catalog, words, spread) -> Spoken:
+        yield from _values(kind, rows, catalog, words, spread)
+
+    return speak
+
+
+def _values(kind, rows, catalog, words, spread) -> Spoken:
+    """Values that tie to the same items share a sentence: two at most, of one column where it is named."""
     by_value: dict[tuple[str, str], list[Evidence]] = {}
     for row in rows:
         cited = by_value.setdefault((row.field, str(row.value)), [])
@@ -77,9 +84,9 @@ def _attributes(rows, evidence, catalog, words, spread) -> Spoken:
             parts = {"values": words.listed([str(cited[0].value) for cited in pair]), "titles": words.listed(titles)}
             cited = [row for member in pair for row in member]
             if field:
-                yield cited, words.say("attribute_named", field=evidence_word(catalog, field), **parts)
+                yield cited, words.say(f"{kind}_named", field=evidence_word(catalog, field), **parts)
             else:
-                yield cited, words.say("attribute", **parts)
+                yield cited, words.say(kind, **parts)
 
 
 def _is_a_kind(value: str) -> bool:
@@ -94,7 +101,7 @@ def _neighbors(rows, evidence, catalog, words, spread) -> Spoken:
 
 def _similar(rows, evidence, catalog, words, spread) -> Spoken:
     for row in rows:
-        yield [row], words.say(f"similar_{row.field}", titles=row.subject)
+        yield [row], words.say(f"{row.kind}_{row.field}", titles=row.subject)
 
 
 def _contributions(rows, evidence, catalog, words, spread) -> Spoken:
@@ -137,9 +144,11 @@ def _compared(rows, evidence, catalog, words, spread) -> Spoken:
 
 #: How each kind of evidence is put into sentences.
 SPEAKERS: dict[str, Speaker] = {
-    "attribute": _attributes,
+    "attribute": _attributes("attribute"),
     "neighbor": _neighbors,
     "similar": _similar,
+    "shared": _attributes("shared"),
+    "close": _similar,
     "contribution": _contributions,
     "popular": _popular,
     "cold": _cold,

@@ -32,7 +32,7 @@ class Evidence:
     Attributes:
         id: unique among one item's evidence.
         kind: attribute (shared with a liked item), neighbor (people who liked both), similar (a liked item's picture
-            or text is close), contribution (percent of the score), constraint and wish (met), popular, cold, unknown,
+            or text is close), shared and close (the same of an item that was pointed at), contribution (percent of the score), constraint and wish (met), popular, cold, unknown,
             difference (signed, to a reference), value and reference (the two sides of a comparison).
         subject: title of the item that it ties to; for facts about the item alone, its own title.
         field: column, or part of the score.
@@ -66,6 +66,7 @@ class Request:
     Attributes:
         history: item positions that the user likes, from the log and from the conversation.
         disliked: item positions that the user doesn't like.
+        pointed: position of the item that the list should be close to; None: no such item.
         user: position in the log, left out of the counts of people; None: not in the log.
         constraints, wishes: what each listed item meets, item by item.
         contributions: part of the score by name, one number for each listed item; best less their mean over the
@@ -76,6 +77,7 @@ class Request:
 
     history: Sequence[int] = ()
     disliked: Sequence[int] = ()
+    pointed: int | None = None
     user: int | None = None
     constraints: Sequence[Sequence[Met]] = ()
     wishes: Sequence[Sequence[Met]] = ()
@@ -126,21 +128,34 @@ class Facts:
             self._shared(rows, listed, liked, np.asarray(request.disliked, dtype=np.int64), shares)
             self._neighbors(rows, listed, liked, request.user, shares)
             self._similar(rows, listed, liked, shares)
+        if request.pointed is not None:
+            pointed = np.array([request.pointed])
+            self._shared(rows, listed, pointed, pointed[:0], shares, "shared", "like")
+            self._similar(rows, listed, pointed, shares, "close", "like")
         for place, item in enumerate(listed.tolist()):
             rows[place] += self._contributions(item, {name: share[place] for name, share in shares.items()}, len(liked) > 0)
             rows[place] += self._counted(item, alone=not len(liked) or not rows[place])
-            rows[place] += self._asked(item, place, request)
+            rows[place] += self._asked(item, place, request, shares)
             rows[place] += self._compared(item, request)
         return [_numbered(found) for found in rows]
 
-    def _shared(self, rows: list[list[Row]], items: np.ndarray, liked: np.ndarray, disliked: np.ndarray, shares: dict) -> None:
-        """Attributes that the items share with what was liked more often than chance would have it."""
+    def _shared(
+        self,
+        rows: list[list[Row]],
+        items: np.ndarray,
+        liked: np.ndarray,
+        disliked: np.ndarray,
+        shares: dict,
+        kind: str = "attribute",
+        part: str = "attributes",
+    ) -> None:
+        """Attributes that the items share with what was liked more often than chance would have it; ``part`` of the score is theirs."""
         table = self.attributes
         weight = table.surprise(liked) * (table.counts(disliked) < table.counts(liked))
         own, theirs = table.prominence[items], table.prominence[liked]
         overlap = (own.multiply(weight).tocsr() @ theirs.T).toarray()
         by_value = theirs.tocsc()
-        factor = _factor(shares, "attributes", len(items))
+        factor = _factor(shares, part, len(items))
         for place, item in enumerate(items.tolist()):
             entries = slice(own.indptr[place], own.indptr[place + 1])
             values, strength = own.indices[entries], weight[own.indices[entries]] * own.data[entries]
@@ -153,7 +168,7 @@ class Facts:
                 for rank, one in enumerate(named if strength[entry] > 0 else []):
                     title, word = self.title(int(liked[sharing[one]])), clean(table.values[value])
                     ranked = (BARE + float(strength[entry] * known_for[one]) * 0.99**rank) * factor[place]
-                    rows[place].append(("attribute", title, table.column(value), word, "catalog", ranked))
+                    rows[place].append((kind, title, table.column(value), word, "catalog", ranked))
 
     def _neighbors(self, rows: list[list[Row]], items: np.ndarray, liked: np.ndarray, user: int | None, shares: dict) -> None:
         """Other people who liked both an item and a liked one, where they are more than chance would have it."""
@@ -171,20 +186,22 @@ class Facts:
                 weight = (BARE + excess[place, other] / (excess[place, other] + 8)) * factor[place]
                 rows[place].append(("neighbor", self.title(int(liked[other])), "log", float(both[place, other]), "log", weight))
 
-    def _similar(self, rows: list[list[Row]], items: np.ndarray, liked: np.ndarray, shares: dict) -> None:
-        """Pictures and texts closer to a liked item's than nearly all pairs are."""
+    def _similar(
+        self, rows: list[list[Row]], items: np.ndarray, liked: np.ndarray, shares: dict, kind: str = "similar", part: str = ""
+    ) -> None:
+        """Pictures and texts closer to a liked item's than nearly all pairs are; ``part`` of the score: the feature's own if empty."""
         for name, looks in self.looks.items():
             alike = looks.alike(items, liked)
-            best, factor = alike.argmax(axis=1), _factor(shares, name, len(items))
+            best, factor = alike.argmax(axis=1), _factor(shares, part or name, len(items))
             for place, other in enumerate(best.tolist()):
                 if alike[place, other] >= looks.close:
                     weight = (BARE + 0.5 * float(alike[place, other])) * factor[place]
-                    rows[place].append(("similar", self.title(int(liked[other])), name, None, name, weight))
+                    rows[place].append((kind, self.title(int(liked[other])), name, None, name, weight))
 
     def _contributions(self, item: int, shares: dict[str, float], personal: bool) -> Iterator[Row]:
-        """Features and the log where their share of the score is material; "people like you" is said only to those with a history."""
+        """Parts with a name of their own where their share of the score is material; "people like you" only to those with a history."""
         for name, share in shares.items():
-            said = name in self.features or (name == "log" and personal)
+            said = personal if name == "log" else name in self.features or name in self.words.channels
             if said and share >= MATERIAL_SHARE and len(shares) > 1:
                 yield "contribution", self.title(item), name, float(round(100 * share)), "model", BARE * (FLOOR + (1 - FLOOR) * share)
 
@@ -196,8 +213,9 @@ class Facts:
         elif alone:
             yield "popular", self.title(item), "log", count, "log", 0.15 + 0.15 * count / max(1, self.counts.max())
 
-    def _asked(self, item: int, place: int, request: Request) -> Iterator[Row]:
-        for kind, met, weight in (("constraint", request.constraints, 0.08), ("wish", request.wishes, 0.1)):
+    def _asked(self, item: int, place: int, request: Request, shares: dict[str, np.ndarray]) -> Iterator[Row]:
+        wished = sum(float(shares[name][place]) for name in ("wishes", "words") if name in shares)
+        for kind, met, weight in (("constraint", request.constraints, 0.08), ("wish", request.wishes, 0.1 + 0.4 * wished)):
             for rank, one in enumerate(met[place] if met else ()):
                 if one.known:
                     yield kind, self.title(item), one.column, clean(one.label), "request", weight * 0.99**rank

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 BEST = 200
 #: Weight of a channel of standard deviation 1: what a person says now counts more than what is known of their taste.
 WEIGHTS = {"taste": 1.0, "liked": 0.5, "words": 2.0, "like": 3.0, "picture": 3.0, "wishes": 2.0}
+#: Words of the wishes that are looked for one by one, the last said.
+WORDS = 40
 #: Warm neighbors that a cold item takes its score from, and items compared with each other at once.
 NEIGHBORS, BLOCK = 10, 1024
 
@@ -111,6 +113,10 @@ class Candidates:
         self.catalog, self.data, self.system = catalog, data, system.eval()
         self.spaces = {name: Space(features, (encoders or {}).get(name)) for name, features in data.features.items()}
 
+    def finds(self, words: str) -> bool:
+        """Whether words tell any two items apart: a title or a text has one of them, or an encoder knows one."""
+        return bool(words.strip()) and bool(np.ptp(self._words(words)) > 0)
+
     @property
     def sees_pictures(self) -> bool:
         """Whether a dropped picture can be compared with the items'."""
@@ -151,34 +157,40 @@ class Candidates:
     # Channels: one number for every item, higher is better
 
     def _channels(self, request: Request) -> dict[str, np.ndarray]:
+        """``(num_items,)`` by channel, for what the request says; those that tell no two items apart are left out."""
         found = {"taste": self.taste(_query(request))[0].cpu().numpy().astype(np.float64)}
-        if len(request.liked) and self.spaces:
+        if len(request.liked) + len(request.disliked):
             found["liked"] = sum(self._liked(request).values(), np.zeros(len(self.catalog)))
         if request.words.strip():
             found["words"] = self._words(request.words)
         if request.like is not None:
-            found["like"] = self._mean([space.near_items([request.like]) for space in self.spaces.values() if space.present[request.like]])
+            found["like"] = self._mean(
+                [_standard(space.near_items([request.like])) for space in self.spaces.values() if space.present[request.like]]
+            )
         if request.picture is not None:
-            spaces = [space for space in self.spaces.values() if space.understands("picture")]
-            found["picture"] = self._mean([near for space in spaces if (near := space.near_query(request.picture)) is not None])
+            found["picture"] = self._mean(self._near("picture", request.picture))
         if request.wishes is not None:
             found["wishes"] = np.asarray(request.wishes, dtype=np.float64)
-        return found
+        return {name: values for name, values in found.items() if np.ptp(values) > 0}
 
     def _liked(self, request: Request) -> dict[str, np.ndarray]:
         """Closeness to what was liked less half the closeness to what was disliked, by feature."""
-        near = {}
-        for name, space in self.spaces.items():
-            near[name] = (space.near_items(request.liked) - 0.5 * space.near_items(request.disliked)) / len(self.spaces)
-        return near
+        return {
+            name: (_standard(space.near_items(request.liked)) - 0.5 * _standard(space.near_items(request.disliked))) / len(self.spaces)
+            for name, space in self.spaces.items()
+        }
 
     def _words(self, words: str) -> np.ndarray:
-        """Likeness in the spaces of words, and the share of the words that stand in an item's title or texts."""
-        spaces = [space for space in self.spaces.values() if space.understands("words")]
-        near = self._mean([near for space in spaces if (near := space.near_query(words)) is not None])
+        """Likeness in the spaces of words, and the share of the words, rare ones counting more, that stand in an item's title or texts."""
         columns = [column_index(self.catalog, name) for name, column in self.catalog.columns.items() if column.kind == "text"]
-        said = [np.logical_or.reduce([column.contains((word,)) for column in columns]) for word in dict.fromkeys(words.split())]
-        return near + self._mean(said)
+        said = [np.logical_or.reduce([column.contains((word,)) for column in columns]) for word in list(dict.fromkeys(words.split()))[-WORDS:]]
+        rarity = np.array([np.log((1 + len(self.catalog)) / (1 + found.sum())) if found.any() else 0.0 for found in said])
+        return self._mean(self._near("words", words)) + rarity @ np.stack(said) / max(rarity.sum(), 1e-9)
+
+    def _near(self, query: str, given: Any) -> list[np.ndarray]:
+        """Likeness to words or a picture, in each space that understands them."""
+        spaces = [space for space in self.spaces.values() if space.understands(query)]
+        return [near for space in spaces if (near := space.near_query(given)) is not None]
 
     def _mean(self, channels: Sequence[np.ndarray]) -> np.ndarray:
         return np.stack(channels).astype(np.float64).mean(axis=0) if channels else np.zeros(len(self.catalog))
@@ -186,7 +198,7 @@ class Candidates:
     def _candidates(self, channels: Mapping[str, np.ndarray], allowed: np.ndarray) -> np.ndarray:
         """Positions, ascending: every allowed item while there are few, else the best of each channel."""
         open_rows = np.flatnonzero(allowed)
-        if len(open_rows) <= BEST:
+        if len(open_rows) <= BEST or not channels:
             return open_rows
         best = [open_rows[np.argpartition(-values[open_rows], BEST - 1)[:BEST]] for values in channels.values()]
         return np.unique(np.concatenate(best))
@@ -215,8 +227,10 @@ class Candidates:
         if borrowed.any():
             for name in told:
                 told[name] = np.where(borrowed, 0.0, told[name])
-            for name in self.spaces:
-                told[name] = told.get(name, np.zeros(len(chosen))) + np.where(borrowed, values / len(self.spaces), 0.0)
+            have = np.stack([space.present[chosen] for space in self.spaces.values()]).sum(axis=0)
+            for name, space in self.spaces.items():
+                owed = np.where(borrowed & space.present[chosen], values / np.maximum(have, 1), 0.0)
+                told[name] = told.get(name, np.zeros(len(chosen))) + owed
 
     def _personal(self, request: Request) -> bool:
         known = request.user is not None and bool(self.data.user_counts[request.user] > 0)
@@ -249,6 +263,11 @@ def _rows(ranked: Ranked, rows: np.ndarray) -> Ranked:
 def _query(request: Request) -> Query:
     liked, disliked = (torch.as_tensor(np.asarray(rows, dtype=np.int64)) for rows in (request.liked, request.disliked))
     return Query(None if request.user is None else torch.tensor([request.user]), [liked], [disliked])
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    """Mean 0 and standard deviation 1, so that no feature rules by its spread; zeros where all are the same."""
+    return (values - values.mean()) / max(float(values.std()), 1e-9) if np.ptp(values) > 0 else np.zeros(len(values))
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
