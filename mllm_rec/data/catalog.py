@@ -104,9 +104,8 @@ class Catalog:
 
     def picture(self, row: int) -> Path | None:
         """Path of an item's picture, or None where it has none."""
-        if "image" not in self.table or not (name := self.table["image"].iat[row]):
-            return None
-        return self.root / name
+        name = self.table["image"].iat[row] if "image" in self.table else None
+        return self.root / name if isinstance(name, str) else None
 
     def save(self, path: Path) -> None:
         """Write the table as Parquet, kinds in its schema's metadata, atomically."""
@@ -123,11 +122,21 @@ class Catalog:
 
     @classmethod
     def load(cls, path: Path) -> "Catalog":
-        """Read what ``save`` wrote; relative paths start from the file's folder."""
+        """Read what ``save`` wrote; relative paths start from the file's folder.
+
+        Raises:
+            InputError: the file is broken, or ``save`` did not write it.
+        """
+        import pyarrow
         import pyarrow.parquet
 
-        table = pyarrow.parquet.read_table(path)
-        kinds = json.loads(table.schema.metadata[b"mllm_rec"])
+        try:
+            table = pyarrow.parquet.read_table(path)
+            kinds = json.loads(table.schema.metadata[b"mllm_rec"])
+        except FileNotFoundError:
+            raise InputError(f"{path} does not exist; wanted a catalog that 'mllm-rec build' wrote") from None
+        except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{path} is not a catalog that 'mllm-rec build' wrote: {error}; build it again") from error
         frame = table.to_pandas()
         for name, (kind, _) in kinds.items():
             if kind == "set":

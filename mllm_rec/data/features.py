@@ -38,7 +38,9 @@ class Features:
             )
         broken = present & ~np.isfinite(values).all(axis=1)
         if broken.any():
-            raise InputError(f"features have NaN or infinite values in {broken.sum()} rows, the first is row {int(broken.argmax())}; mark such rows as missing or mend them")
+            raise InputError(
+                f"features have NaN or infinite values in {broken.sum()} rows, the first is row {int(broken.argmax())}; mark such rows as missing or mend them"
+            )
         object.__setattr__(self, "values", np.where(present[:, None], values, np.float32(0)))
         object.__setattr__(self, "present", present)
 
@@ -52,13 +54,23 @@ class Features:
         from safetensors.numpy import save_file
 
         with atomic(path) as temporary:
-            save_file({"values": self.values, "present": self.present}, temporary, metadata={"spec": json.dumps(dict(self.spec), sort_keys=True)})
+            save_file(
+                {"values": self.values, "present": self.present}, temporary, metadata={"spec": json.dumps(dict(self.spec), sort_keys=True)}
+            )
 
     @classmethod
     def load(cls, path: Path) -> "Features":
-        """Read what ``save`` wrote."""
-        from safetensors import safe_open
+        """Read what ``save`` wrote.
 
-        with safe_open(path, framework="numpy") as file:
-            spec = json.loads(file.metadata()["spec"])
-            return cls(file.get_tensor("values"), file.get_tensor("present"), spec)
+        Raises:
+            InputError: the file is broken, or ``save`` did not write it.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                values, present = file.get_tensor("values"), file.get_tensor("present")
+                spec = json.loads(file.metadata()["spec"])
+        except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{path} can't be read as features that 'mllm-rec build' wrote: {error}; build them again") from error
+        return cls(values, present, spec)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from mllm_rec.data import kinds, pictures
 from mllm_rec.data.catalog import ROLES, Catalog, Column
+from mllm_rec.data.ids import read_ids
 from mllm_rec.data.problems import Problems, shown
 from mllm_rec.data.tables import Table
 from mllm_rec.errors import InputError
@@ -92,10 +93,8 @@ def _kinds_by_column(table: Table, roles: Mapping[str, str], said: Mapping[str, 
 
 
 def _rows_with_ids(table: Table, column: str, problems: Problems) -> pd.DataFrame:
-    frame = table.frame
-    ids = kinds.known(frame[column])
-    problems.add(table.path, "missing item id", "the row has no item id", "refused", rows=frame.index[ids.isna()], column=column)
-    frame = frame[ids.notna()]
+    ids = read_ids(table, column, "item", problems)
+    frame = table.frame.loc[ids.index].assign(**{column: ids})
     twice = frame[column].duplicated()
     why = [f"item id {shown(name)} stands in an earlier row, which is kept" for name in frame.loc[twice, column]]
     problems.add(table.path, "repeated item id", why, "refused", rows=frame.index[twice], column=column)
@@ -122,7 +121,11 @@ def _titles(frame: pd.DataFrame, table: Table, roles: Mapping[str, str], problem
     problems.add(
         table.path, "missing title", "no title; the item id is shown instead", "mended", rows=frame.index[titles.isna()], column=said
     )
-    return titles.str.split().str.join(" ").astype(object).where(titles.notna(), ids)
+    lines = [
+        " ".join(title.split()) if isinstance(title, str) else item_id
+        for title, item_id in zip(titles.to_numpy(dtype=object), ids, strict=True)
+    ]
+    return pd.Series(lines, index=frame.index, dtype=object)
 
 
 def _cut(values: pd.Series, table: Table, column: str, role: str, problems: Problems) -> pd.Series:
@@ -203,6 +206,8 @@ def _folder(
     if images is not None:
         if not Path(images).is_dir():
             raise InputError(f"{images} is not a folder; --images names the folder that holds the pictures")
+        if not {"image", "audio", "video"} & set(roles):
+            notes.append(f"no column of {table.name} names files in {images}; say which one does with --map image=..")
         return Path(images)
     beside = Path(table.path).resolve().parent
     for role in ("image", "audio", "video"):

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 
 from mllm_rec.data import kinds
+from mllm_rec.data.ids import read_ids
 from mllm_rec.data.interactions import Interactions
 from mllm_rec.data.problems import Problems, shown
 from mllm_rec.data.tables import Table
 from mllm_rec.errors import InputError
 
 _DAY = 86_400.0
+_SAMPLE = 20_000
 
 
 def interactions_from(
@@ -42,19 +44,15 @@ def interactions_from(
         likes, and the rows below ``min_rating`` (None where that is not set).
 
     Raises:
-        InputError: ``min_rating`` without a rating column, no row with a known item, a column without one usable value.
+        InputError: ``min_rating`` without a rating column or above every rating, no row with a known item, a column
+            without one usable value.
     """
     if min_rating is not None and "rating" not in fields:
         raise InputError(
             f"{table.path} has no column of ratings, but --min-rating is set; name it with --map rating=.. or leave --min-rating out"
         )
-    known = pd.DataFrame({name: kinds.known(table.frame[fields[name]]) for name in ("user_id", "item_id")})
-    for name, what in (("user_id", "user"), ("item_id", "item")):
-        missing = known[name].isna()
-        problems.add(
-            table.path, f"missing {what} id", f"the row names no {what}", "refused", rows=known.index[missing], column=fields[name]
-        )
-        known = known[~missing]
+    ids = {f"{what}_id": read_ids(table, fields[f"{what}_id"], what, problems) for what in ("user", "item")}
+    known = pd.DataFrame(ids).dropna()
     known = _known_items(known, table, fields["item_id"], pd.Index(item_ids), problems)
     if "timestamp" in fields:
         known = _timed(known, table, fields["timestamp"], problems, time.time() if now is None else now)
@@ -67,6 +65,11 @@ def interactions_from(
     if min_rating is None:
         return log, None
     liked = (log.table["rating"] >= min_rating).to_numpy()
+    if len(log) and not liked.any():
+        least, most = log.table["rating"].min(), log.table["rating"].max()
+        raise InputError(
+            f"{table.path}: --min-rating {min_rating:g} leaves no like; the ratings in column '{fields['rating']}' go from {least:g} to {most:g}"
+        )
     return _renumbered(log.take(liked)), _renumbered(log.take(~liked))
 
 
@@ -76,19 +79,28 @@ def _renumbered(log: Interactions) -> Interactions:
 
 def _known_items(log: pd.DataFrame, table: Table, column: str, items: pd.Index, problems: Problems) -> pd.DataFrame:
     known = log["item_id"].isin(items)
-    if len(log) and not known.any() and log["item_id"].str.fullmatch(r"\d+\.0").all():
-        # A spreadsheet with a gap in a column of whole numbers writes them all as 12.0.
-        problems.add(table.path, "item id with .0", "item ids end in .0; it is taken off", "mended", column=column)
-        log = log.assign(item_id=log["item_id"].str.slice(0, -2))
-        known = log["item_id"].isin(items)
     if len(log) and not known.any():
-        raise InputError(
-            f"{table.path}: none of the {len(log)} item ids in column '{column}' is in the catalog (row {log.index[0]}: {shown(log['item_id'].iloc[0])}; "
-            f"the catalog's first is {shown(items[0])}); say which columns match, for example --map item_id=.."
-        )
+        # A spreadsheet with a gap in a column of whole numbers writes them all as 12.0.
+        for change, written in (("taken off", log["item_id"].str.removesuffix(".0")), ("added", log["item_id"] + ".0")):
+            if (known := written.isin(items)).any():
+                said = f"item ids end in .0 in one file and not in the other; it is {change} here"
+                problems.add(table.path, "item id with .0", said, "mended", column=column)
+                log = log.assign(item_id=written)
+                break
+        else:
+            raise InputError(_all_unknown(log["item_id"], table, column, items))
     why = [f"item {shown(name)} is not in the catalog" for name in log.loc[~known, "item_id"]]
     problems.add(table.path, "unknown item", why, "refused", rows=log.index[~known], column=column)
     return log[known].copy()
+
+
+def _all_unknown(ids: pd.Series, table: Table, column: str, items: pd.Index) -> str:
+    others = [name for name in table.columns if name != column and table.frame[name].iloc[:_SAMPLE].isin(items).mean() > 0.5]
+    hint = f"column '{others[0]}' holds such ids" if others else "say which columns match"
+    return (
+        f"{table.path}: none of the {len(ids)} item ids in column '{column}' is in the catalog (row {ids.index[0]}: {shown(ids.iloc[0])}; "
+        f"the catalog's first is {shown(items[0])}); {hint}, for example --map item_id={others[0] if others else '..'}"
+    )
 
 
 def _timed(log: pd.DataFrame, table: Table, column: str, problems: Problems, now: float) -> pd.DataFrame:
@@ -178,3 +190,17 @@ def k_core(log: Interactions, least: int) -> np.ndarray:
             break
         kept &= ~poor
     return kept
+
+
+def keep_core(log: Interactions, least: int) -> tuple[Interactions, str]:
+    """The rows that ``k_core`` leaves, and a sentence on how many they are.
+
+    Raises:
+        InputError: none is left.
+    """
+    kept = k_core(log, least)
+    if len(log) and not kept.any():
+        raise InputError(
+            f"--k-core {least} leaves none of the {len(log)} likes; choose a smaller one ('mllm-rec inspect' without it shows what 2, 5 and 10 leave)"
+        )
+    return _renumbered(log.take(kept)), f"the {least}-core keeps {kept.sum()} of {len(log)} likes"

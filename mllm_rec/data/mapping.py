@@ -12,155 +12,42 @@ from mllm_rec.data import kinds
 from mllm_rec.data.tables import Table
 from mllm_rec.errors import InputError
 
-_ITEM: tuple[str, ...] = (
-    *("item_id", "sku", "asin", "parent_asin", "product_id", "article_id", "article", "isbn", "gtin", "ean", "movie_id", "track_id"),
-    *("book_id", "artist_id", "video_id", "news_id", "recipe_id", "goods_id", "offer_id", "listing_id", "variant_id", "handle", "iid"),
-    *("id", "code", "uid", "item", "product"),
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_ITEM = _words(
+    "item_id sku asin parent_asin product_id article_id article isbn gtin ean movie_id track_id book_id artist_id video_id "
+    "news_id recipe_id goods_id offer_id listing_id variant_id handle iid id code uid item product"
 )
 #: Names that columns of shops have, by what they mean; earlier ones win. Compared without case and punctuation.
 ITEM_NAMES: dict[str, tuple[str, ...]] = {
     "item_id": _ITEM,
-    "title": (
-        "title",
-        "name",
-        "product_name",
-        "item_name",
-        "product_title",
-        "item_title",
-        "movie_title",
-        "book_title",
-        "label",
-        "heading",
-        "product",
-        "item",
+    "title": _words("title name product_name item_name product_title item_title movie_title book_title label heading product item"),
+    "text": _words("text description desc long_description product_description plot summary synopsis overview abstract details body about"),
+    "image": _words(
+        "image photo picture img image_path image_file image_name img_path main_image poster thumbnail thumb cover pic images "
+        "filename file image_url"
     ),
-    "text": (
-        "text",
-        "description",
-        "desc",
-        "long_description",
-        "product_description",
-        "plot",
-        "summary",
-        "synopsis",
-        "overview",
-        "abstract",
-        "details",
-        "body",
-        "about",
-    ),
-    "image": (
-        "image",
-        "photo",
-        "picture",
-        "img",
-        "image_path",
-        "image_file",
-        "image_name",
-        "img_path",
-        "main_image",
-        "poster",
-        "thumbnail",
-        "thumb",
-        "cover",
-        "pic",
-        "images",
-        "filename",
-        "file",
-        "image_url",
-    ),
-    "audio": ("audio", "audio_path", "audio_file", "sound", "mp3"),
-    "video": ("video", "video_path", "video_file", "clip"),
-    "price": (
-        "price",
-        "cost",
-        "sale_price",
-        "unit_price",
-        "list_price",
-        "retail_price",
-        "amount",
-        "preis",
-        "prix",
-        "precio",
-        "price_usd",
-        "price_eur",
-    ),
-    "category": (
-        "category",
-        "kind",
-        "type",
-        "product_type",
-        "item_type",
-        "department",
-        "section",
-        "product_category",
-        "main_category",
-        "class",
-        "group",
-    ),
-    "available": (
-        "available",
-        "in_stock",
-        "is_available",
-        "availability",
-        "stock",
-        "stock_level",
-        "qty",
-        "quantity",
-        "inventory",
-        "on_hand",
-        "units",
-    ),
+    "audio": _words("audio audio_path audio_file sound mp3"),
+    "video": _words("video video_path video_file clip"),
+    "price": _words("price cost sale_price unit_price list_price retail_price amount preis prix precio price_usd price_eur"),
+    "category": _words("category kind type product_type item_type department section product_category main_category class group"),
+    "available": _words("available in_stock is_available availability stock stock_level qty quantity inventory on_hand units"),
 }
 LOG_NAMES: dict[str, tuple[str, ...]] = {
-    "user_id": (
-        "user_id",
-        "user",
-        "customer_id",
-        "customer",
-        "client_id",
-        "client",
-        "buyer_id",
-        "buyer",
-        "member_id",
-        "member",
-        "visitor_id",
-        "visitor",
-        "account_id",
-        "account",
-        "reviewer_id",
-        "reviewer",
-        "uid",
-        "profile_id",
-        "person",
-        "session_id",
-        "session",
+    "user_id": _words(
+        "user_id user customer_id customer client_id client buyer_id buyer member_id member visitor_id visitor account_id "
+        "account reviewer_id reviewer uid profile_id person session_id session"
     ),
     "item_id": _ITEM,
-    "timestamp": (
-        "timestamp",
-        "time",
-        "when",
-        "ts",
-        "unix_review_time",
-        "datetime",
-        "date",
-        "created_at",
-        "created",
-        "event_time",
-        "ordered_at",
-        "order_date",
-        "purchased_at",
-        "purchase_date",
-        "bought_at",
-        "clicked_at",
-        "viewed_at",
-        "review_time",
-        "at",
-        "day",
+    "timestamp": _words(
+        "timestamp time when ts unix_review_time datetime date created_at created event_time ordered_at order_date purchased_at "
+        "purchase_date bought_at clicked_at viewed_at review_time at day"
     ),
-    "rating": ("rating", "stars", "score", "overall", "review_score", "rate", "grade"),
-    "weight": ("weight", "count", "times", "play_count", "plays", "clicks", "quantity", "qty"),
+    "rating": _words("rating stars score overall review_score rate grade"),
+    "weight": _words("weight count times play_count plays clicks quantity qty"),
 }
 _FIELDS = tuple(dict.fromkeys([*ITEM_NAMES, *LOG_NAMES]))
 _ENOUGH = 0.5
@@ -308,8 +195,8 @@ def _unique_columns(table: Table, taken: Iterable[str]) -> list[str]:
 
 def _shared(known: pd.Series, used: pd.Series) -> float:
     """Share of a log column's values that an items column has."""
-    values = used.dropna().iloc[:_SAMPLE].unique()
-    return float(np.isin(values.astype(str), known.dropna().unique().astype(str)).mean()) if len(values) else 0.0
+    values = used.dropna().iloc[:_SAMPLE].drop_duplicates()
+    return float(values.isin(known.dropna()).mean()) if len(values) else 0.0
 
 
 def _guess_rest(table: Table, names: Mapping[str, Sequence[str]], found: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from mllm_rec import __version__
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.files import atomic
 from mllm_rec.data.interactions import Interactions
-from mllm_rec.data.log import k_core
+from mllm_rec.data.log import keep_core
 from mllm_rec.data.sources import load, own_files, place_of
 from mllm_rec.data.sources.base import Source
 from mllm_rec.data.split import settle
@@ -71,9 +71,8 @@ def _write(workspace: Workspace, inputs: Inputs) -> None:
     log = source.interactions
     notes = list(source.notes)
     if inputs.source is not None and inputs.k_core > 1:
-        kept = k_core(log, inputs.k_core)
-        notes.append(f"the {inputs.k_core}-core keeps {kept.sum()} of {len(log)} likes")
-        log = log.take(kept)
+        log, note = keep_core(log, inputs.k_core)
+        notes.append(note)
     part, how, note = settle(log, inputs.split if inputs.split and len(log) else source.split)
     name = source.split_name if how == source.split and source.split_name else how
     if source.draw_pictures is not None:

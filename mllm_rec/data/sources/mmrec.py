@@ -18,6 +18,8 @@ from mllm_rec.data.sources.base import Source, data_cache
 from mllm_rec.data.tables import Table, read_table
 from mllm_rec.errors import InputError
 
+#: Items without an interaction, for each with one, that are believed.
+_SPARSEST = 100
 _PARTS = {"0": "train", "1": "validation", "2": "test"}
 #: Tables that say something of the items by ``itemID``; the first that lies there is read.
 _DESCRIPTIONS = ("items.tsv", "items.csv", "item_keywords.tsv", "i_id_mapping.csv")
@@ -51,6 +53,10 @@ def mmrec(folder: Path | str, name: str = "", noun: str = "Item") -> Source:
     given = "x_label" in table.columns
     if given:
         log["part"] = _parts(table)
+    if positions.max() > _SPARSEST * (len(np.unique(positions)) + _SPARSEST):
+        raise InputError(
+            f"{inter}: itemID goes up to {positions.max()}, but only {len(np.unique(positions))} items have a row; wanted 0..n-1"
+        )
     described = _described(inter.parent, int(positions.max()) + 1, noun, problems)
     roles = mapping.understand(described, None, {"item_id": "item_id", "title": "title"}).items
     catalog = catalog_from(described, roles, problems, notes=notes)

@@ -80,7 +80,10 @@ def _movies(folder: Path) -> pd.DataFrame:
 
 def _described(table: pd.DataFrame, folder: Path, problems: Problems) -> pd.DataFrame:
     """The movies with what ``items.tsv`` says of them."""
-    more = read_table(folder / "items.tsv", problems, delimiter="\t").frame.drop_duplicates("item_id").set_index("item_id")
+    said = read_table(folder / "items.tsv", problems, delimiter="\t")
+    if "item_id" not in said.columns:
+        raise InputError(f"{said.path} has no column 'item_id'; it has {', '.join(said.columns[:20])}, with tabs between them")
+    more = said.frame.drop_duplicates("item_id").set_index("item_id")
     more = more.reindex(index=table["item_id"], columns=["title", "plot", "genres", "year", "directors", "cast"])
     lists = {name: [_names(cell) for cell in more[name].to_numpy(dtype=object)] for name in ("genres", "directors", "cast")}
     table["title"] = more["title"].astype(object).reset_index(drop=True).where(more["title"].notna().to_numpy(), table["title"])

@@ -9,8 +9,7 @@ from mllm_rec.data import mapping
 from mllm_rec.data.catalog import Column
 from mllm_rec.data.interactions import Interactions
 from mllm_rec.data.items import catalog_from
-from mllm_rec.data.log import interactions_from
-from mllm_rec.data.log import k_core as core
+from mllm_rec.data.log import interactions_from, keep_core
 from mllm_rec.data.problems import Problems
 from mllm_rec.data.sources.base import Source
 from mllm_rec.data.tables import Table, read_table
@@ -74,9 +73,8 @@ def from_tables(
             f"every row of the log counts as a like, whatever its '{meaning.log['rating']}'; say from where on it is one with --min-rating"
         )
     if least > 1:
-        kept = core(likes, least)
-        notes.append(f"the {least}-core keeps {kept.sum()} of {len(likes)} likes")
-        likes = Interactions(likes.table[kept].reset_index(drop=True))
+        likes, note = keep_core(likes, least)
+        notes.append(note)
     how = "none" if not len(likes) else "global-time" if likes.timed else "random"
     return Source(name, catalog, likes, seen, how, how, problems=problems, notes=notes)
 

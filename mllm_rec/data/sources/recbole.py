@@ -48,8 +48,8 @@ def recbole(folder: Path | str, min_rating: float | None = None) -> Source:
     if items is None:
         notes.append("there is no *.item file; the items are those of the log")
     table, types = _typed(items, problems) if items else _items_of(logs)
-    said = {name: name for name in ("item_id", "user_id") if name in first.columns}
-    meaning = mapping.understand(table, first, said)
+    named = [name for name in ("item_id", "user_id") if name in first.columns]
+    meaning = mapping.understand(table, first, dict(zip(named, named, strict=True)))
     free = [name for name in table.columns if name not in meaning.items.values()]
     kinds = {name: Column(name, "number" if types[name] == "float" else "set") for name in free if types[name] in ("float", "token_seq")}
     sets = {name: table.frame[name].str.replace(r"\s+", "|", regex=True) for name, column in kinds.items() if column.kind == "set"}
