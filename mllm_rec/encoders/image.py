@@ -59,14 +59,18 @@ class Image(Encoder):
 
     def encode(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
         """Features of every item; each distinct content is measured once, and never again where a store keeps it."""
+        from threadpoolctl import threadpool_limits
+
         paths = [catalog.picture(row) for row in range(len(catalog))]
         keys, found = self._measured(list(dict.fromkeys(path for path in paths if path)), store, progress)
         faults = {key: _fault(result) for key, result in found.items() if isinstance(result, Exception)}
         self.problems = [(row, faults[keys[path]]) for row, path in enumerate(paths) if path and keys[path] in faults]
         contents = sorted(found.keys() - faults.keys())  # learned in this order, whatever the catalog's
         measured = np.stack([found[key] for key in contents]) if contents else np.zeros((0, sum(BLOCKS.values())), np.float32)
-        self._learn(measured)
-        vectors, places = self._placed(measured), {key: place for place, key in enumerate(contents)}
+        with threadpool_limits(1):  # the order of sums, and so the last bits, would depend on the number of threads
+            self._learn(measured)
+            vectors = self._placed(measured)
+        places = {key: place for place, key in enumerate(contents)}
         place = np.array([places.get(keys[path], -1) if path else -1 for path in paths])
         values = np.zeros((len(catalog), vectors.shape[1]), dtype=np.float32)
         values[place >= 0] = vectors[place[place >= 0]]
@@ -122,13 +126,10 @@ class Image(Encoder):
 
     def _learn(self, measured: np.ndarray) -> None:
         """Mean and axes of each block, of ``(num_pictures, sum(BLOCKS.values()))``."""
-        from threadpoolctl import threadpool_limits
-
         self._mean = (
             measured.mean(axis=0, dtype=np.float64).astype(np.float32) if len(measured) else np.zeros(measured.shape[1], np.float32)
         )
-        with threadpool_limits(1):  # the order of sums, and so the last bits, would depend on the number of threads
-            self._axes = {name: _principal(block, self.axes) for name, block in _blocks(measured - self._mean)}
+        self._axes = {name: _principal(block, self.axes) for name, block in _blocks(measured - self._mean)}
 
     def _placed(self, measured: np.ndarray) -> np.ndarray:
         """``(num_pictures, width)`` float32: rows of length 1, or 0."""

@@ -48,6 +48,21 @@ def test_rows_have_length_1_and_equal_pictures_equal_rows(shop):
     assert len(np.unique(features.values, axis=0)) == 11
 
 
+def test_an_axis_is_divided_by_the_square_root_of_its_deviation():
+    """Along the first axis the four rows deviate by the root of 8, along the second by the root of 1/2."""
+    rows = np.array([[4, 0, 0], [-4, 0, 0], [0, 1, 0], [0, -1, 0]])
+    np.testing.assert_allclose(np.abs(image._principal(rows, 3)), [[8**-0.25, 0], [0, 0.5**-0.25], [0, 0]], atol=1e-6)
+    assert image._principal(rows, 1).shape == (3, 1)
+
+
+def test_each_block_has_the_length_of_its_weight(shop):
+    _, encoder, features = shop
+    ends = np.cumsum([axes.shape[1] for axes in encoder._axes.values()])
+    lengths = [np.linalg.norm(block, axis=1) for block in np.split(features.values, ends[:-1], axis=1)]
+    np.testing.assert_allclose(lengths[0] / lengths[4], 1.2, rtol=1e-4)  # color to shape
+    np.testing.assert_allclose(lengths[1] / lengths[4], 0.5, rtol=1e-4)  # layout to shape
+
+
 def test_permuting_items_permutes_rows(shop):
     catalog, _, features = shop
     order = np.random.default_rng(0).permutation(len(catalog))
