@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from mllm_rec.agent.amounts import Amounts
 from mllm_rec.agent.english import DISLIKE, HELP, LIKE, MORE_RESULTS, POINTERS, POSITIONS, RESET, SIMILAR, STOP, amount, tokenize
 from mllm_rec.agent.state import Intent
+from mllm_rec.retrieval.columns import column_index
+from mllm_rec.retrieval.filters import mask
 
 _POLITE = ("please", "thanks", "thank", "you", "now", "ok", "okay", "can", "me", "some", "any")
 #: Words before a verb of liking.
@@ -45,8 +49,21 @@ class Pointing(Amounts):
                 self.intents.append(Intent(kind, found[0], found[1]))
                 break
         else:
-            self.intents.append(Intent(kind, self._it()[0], self._it()[1]))
+            self.intents.append(Intent(kind, *self._in_question()))
         return len(self.tokens)
+
+    def _in_question(self) -> tuple[str, int]:
+        """The item whose title holds the words of a question, of several the one that most filters let pass; "it" without words."""
+        words = [token.text for token in self.tokens[1:] if token.kind == "word" and token.text not in STOP]
+        if not words:
+            return self._it()
+        titles = column_index(self.catalog, "title")
+        rows = np.flatnonzero(np.logical_and.reduce([titles.contains((word,)) for word in words]) & self.catalog.available)
+        if not len(rows):
+            return "", 0
+        passes = [mask(chip.expression, self.catalog)[rows] for chip in self.state.chips if chip.kind == "filter" and chip.expression]
+        best = rows[np.sum(passes, axis=0).argmax()] if passes else rows[0]
+        return str(self.catalog.item_ids[best]), self._position(str(self.catalog.item_ids[best]))
 
     def point(self, place: int) -> int | None:
         """A like, a dislike, or "something like this", each with the item it is about; or just an item."""
@@ -75,7 +92,11 @@ class Pointing(Amounts):
             self.intents.append(Intent(kind, item, position))
         else:
             count = len(self.state.last_list)
-            self.notes.append(f"The list shown has {count} items." if count else "Nothing has been shown yet that this could mean.")
+            self.notes.append(
+                f"The list shown has {count} {'item' if count == 1 else 'items'}."
+                if count
+                else "Nothing has been shown yet that this could mean."
+            )
         return end
 
     def _it(self) -> tuple[str, int]:

@@ -17,12 +17,14 @@ from mllm_rec.explain import Explainer, Explanation, Met
 from mllm_rec.explain import Request as ExplainRequest
 from mllm_rec.explain.templates import clean, column_word, number_word
 from mllm_rec.recommender import Recommender
-from mllm_rec.retrieval.candidates import Candidates, Ranked
+from mllm_rec.retrieval.candidates import WORDS, Candidates, Ranked
 from mllm_rec.retrieval.columns import column_index
-from mllm_rec.retrieval.filters import Not, columns, mask, unknown_columns
+from mllm_rec.retrieval.filters import And, In, Not, Or, columns, mask, unknown_columns
 
-#: Badges on a card; characters of a reason, of a title and of an alternative text that are carried on.
-MOST_BADGES, REASON, TITLE, ALT = 4, 110, 200, 120
+#: Badges on a card; characters of two sentences on it, of a title and of an alternative text that are carried on.
+MOST_BADGES, REASON, TITLE, ALT = 4, 64, 200, 120
+#: Evidence that badges show already, and evidence that says how much a part counted but not why.
+_BADGED, _BARE = ("constraint", "unknown"), ("contribution",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,18 +128,33 @@ def explanations(
     shop: Shop, state: DialogueState, ranked: Ranked, history: Sequence[int], user: int | None, against: Sequence[int]
 ) -> list[Explanation]:
     """Why each ranked item stands where it does; arguments as in ``cards``."""
-    positions, rows = shop.catalog.positions, ranked.items.tolist()
+    rows = ranked.items.tolist()
+    return _explained(shop, state, ranked, history, user, against, _constraints(shop, state, rows), _wishes(state, shop.catalog, rows))
+
+
+def _explained(
+    shop: Shop,
+    state: DialogueState,
+    ranked: Ranked,
+    history: Sequence[int],
+    user: int | None,
+    against: Sequence[int],
+    constraints: list[list[Met]],
+    wishes: list[dict[str, Met]],
+) -> list[Explanation]:
+    positions = shop.catalog.positions
     liked, disliked = ([positions[item] for item in ids if item in positions] for ids in (state.liked, state.disliked))
     request = ExplainRequest(
         history=[*history, *liked],
         disliked=disliked,
+        pointed=positions.get(state.reference),
         user=user,
-        constraints=_constraints(shop, state, rows),
-        wishes=_wishes(state, shop.catalog, rows),
+        constraints=constraints,
+        wishes=[list(met.values()) for met in wishes],
         contributions=ranked.parts,
         against=against,
     )
-    return shop.explainer.explain(rows, request)
+    return shop.explainer.explain(ranked.items.tolist(), request)
 
 
 def cards(
@@ -156,11 +173,11 @@ def cards(
         against: positions that prices are compared with.
     """
     catalog, rows = shop.catalog, ranked.items.tolist()
-    explained = explanations(shop, state, ranked, history, user, against)
     constraints, wishes = _constraints(shop, state, rows), _wishes(state, catalog, rows)
+    explained = _explained(shop, state, ranked, history, user, against, constraints, wishes)
     made = []
     for row, score, asked, wished, reasons in zip(rows, ranked.scores.tolist(), constraints, wishes, explained, strict=True):
-        badges = [short(one.label) for one in asked if one.known and one.column != "category"] + [short(one.label) for one in wished]
+        badges = [one.label for one in asked if one.known and one.column != "category"] + list(wished)
         unknown = [words.say("unknown_badge", column=column_word(one.column)) for one in asked if not one.known]
         item_id, picture = str(catalog.item_ids[row]), catalog.picture(row)
         made.append(
@@ -173,7 +190,7 @@ def cards(
                 alt=alternative(shop, row),
                 badges=tuple(dict.fromkeys(badges))[:MOST_BADGES],
                 unknown=tuple(dict.fromkeys(unknown)),
-                reason=_reason(reasons.text, [claim.text for claim in reasons.claims]),
+                reason=_reason(reasons),
                 why=tuple(claim.text for claim in reasons.claims),
                 liked=item_id in state.liked,
                 score=round(score, 6),
@@ -229,19 +246,47 @@ def _constraints(shop: Shop, state: DialogueState, rows: Sequence[int]) -> list[
         for met, row in zip(found, rows, strict=True):
             missing = unknown_columns(chip.expression, catalog, int(row))
             if missing:
-                met += [Met(chip.label, name, known=False) for name in missing]
+                met += [Met(short(chip.label), name, known=False) for name in missing]
             elif passes[row]:
-                met.append(Met(chip.label, read[0] if read else ""))
+                met.append(Met(short(chip.label), read[0] if read else ""))
     return found
 
 
-def _wishes(state: DialogueState, catalog: Catalog, rows: Sequence[int]) -> list[list[Met]]:
-    """The wishes that columns know and each row meets at least in part."""
-    shares = {chip: wish_share(chip, catalog) for chip in state.chips if chip.kind == "wish" and chip.expression is not None}
-    read = {chip: columns(chip.expression) for chip in shares if chip.expression is not None}
-    return [[Met(chip.label, read[chip][0] if read[chip] else "") for chip, share in shares.items() if share[row] > 0] for row in rows]
+def _wishes(state: DialogueState, catalog: Catalog, rows: Sequence[int]) -> list[dict[str, Met]]:
+    """By its badge, each wish that a row meets at least in part, with the values that meet it: "warm: orange and metal"."""
+    found: list[dict[str, Met]] = [{} for _ in rows]
+    for chip in state.chips:
+        if chip.kind != "wish" or chip.item:
+            continue
+        label = short(chip.label)
+        if chip.expression is None:
+            said = _said(chip.words, catalog)
+            for met, row in zip(found, rows, strict=True):
+                if said[row]:
+                    met[label] = Met(label)
+            continue
+        share, read = wish_share(chip, catalog), columns(chip.expression)
+        parts = chip.expression.parts if isinstance(chip.expression, And | Or) else (chip.expression,)
+        values = [(value, mask(In(part.column, (value,)), catalog)) for part in parts if isinstance(part, In) for value in part.values]
+        for met, row in zip(found, rows, strict=True):
+            having = list(dict.fromkeys(str(value) for value, holds in values if holds[row] and str(value) != label))
+            if share[row] > 0:
+                met[label] = Met(f"{label}: {', '.join(having)}" if having else label, read[0] if read else "")
+    return found
 
 
-def _reason(text: str, sentences: Sequence[str]) -> str:
-    """The explanation where it fits two lines, else its first sentence."""
-    return text if len(text) <= REASON or not sentences else sentences[0]
+def _said(words: str, catalog: Catalog) -> np.ndarray:
+    """``(num_items,)`` bool: each of the words stands in the title or in a text."""
+    indexes = [column_index(catalog, name) for name, column in catalog.columns.items() if column.kind == "text"]
+    said = [np.logical_or.reduce([index.contains((word,)) for index in indexes]) for word in dict.fromkeys(words.split()[:WORDS])]
+    return np.logical_and.reduce(said) if said else np.zeros(len(catalog), dtype=bool)
+
+
+def _reason(explanation: Explanation) -> str:
+    """The weightiest sentence that says more than the badges do, and the next where both fit two lines."""
+    kinds = {evidence.id: evidence.kind for evidence in explanation.evidence}
+    told = [(kinds[claim.evidence_ids[0]], claim.text) for claim in explanation.claims]
+    telling = [text for kind, text in told if kind not in (*_BADGED, *_BARE)]
+    telling = telling or [text for kind, text in told if kind in _BARE] or [text for _, text in told]
+    both = " ".join(telling[:2])
+    return both if len(both) <= REASON else telling[0]

@@ -58,9 +58,11 @@ class Session:
         """The answer to a message, with the picture dropped beside it; any text will do, of any length."""
         message = str(message)[: LONGEST_MESSAGE + 1]
         before = self.state
-        understanding = understand(message, self.shop.vocabulary, before)
-        if picture is not None:
+        understanding = self._known(understand(message, self.shop.vocabulary, before))
+        if picture is not None and self.shop.candidates.sees_pictures:
             self._look_at(picture)
+        elif picture is not None:
+            understanding = replace(understanding, notes=(*understanding.notes, self.words.say("no_pictures")))
         self.state = self.state.apply(understanding, self.shop.catalog)
         self._settle_picture(understanding)
         asked = next((intent for intent in understanding.intents if intent.kind in ("why", "why_not")), None)
@@ -69,6 +71,17 @@ class Session:
         lead = answers.lead(self, understanding, before, message)
         more = any(intent.kind == "more" for intent in understanding.intents)
         return self._list(lead, understanding, before, more)
+
+    def _known(self, said: Understanding) -> Understanding:
+        """A message without the wishes whose words say nothing of any item here: a chip that changes nothing is no chip."""
+        lost = [
+            chip for chip in said.chips if chip.kind == "wish" and chip.expression is None and not self.shop.candidates.finds(chip.words)
+        ]
+        if not lost:
+            return said
+        wishes = self.words.listed([f"“{clean(chip.label, 40)}”" for chip in lost[: answers.MOST_NOTES]])
+        kept = tuple(chip for chip in said.chips if chip not in lost)
+        return replace(said, chips=kept, notes=(*said.notes, self.words.say("wish_unknown", wishes=wishes)))
 
     def refresh(self) -> Reply:
         """The list anew, with everything liked and disliked since."""
@@ -138,15 +151,17 @@ class Session:
         Raises:
             InputError: it is something else.
         """
-        from PIL import Image
-
+        if not isinstance(said, Mapping):
+            raise InputError(f"{str(said)[:80]} is not a conversation; it needs user, state and picture")
         user = said.get("user")
-        if not (user is None or (isinstance(user, int) and 0 <= user < shop.data.num_users)):
-            raise InputError(f"{user!r} is not the position of one of the {shop.data.num_users} users")
+        if not (user is None or (type(user) is int and 0 <= user < shop.data.num_users)):
+            raise InputError(f"{str(user)[:80]} is not the position of one of the {shop.data.num_users} users")
         session = cls(shop, user)
         session.state = DialogueState.from_json(said.get("state"))
-        if said.get("picture"):
-            session.picture = Image.open(io.BytesIO(base64.b64decode(said["picture"])), formats=["PNG"]).convert("RGB")
+        session.picture = _picture(said["picture"]) if said.get("picture") else None
+        if session.picture is None:
+            session._drop_picture()
+        session._settle_picture(None)
         return session
 
     # Lists
@@ -283,6 +298,15 @@ class Session:
             self.picture = None
         elif said is not None and any(intent.kind == "similar" for intent in said.intents):
             self._drop_picture()
+
+
+def _picture(png: Any) -> "Image.Image":
+    from PIL import Image
+
+    try:
+        return Image.open(io.BytesIO(base64.b64decode(png, validate=True)), formats=["PNG"]).convert("RGB")
+    except (TypeError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"the conversation's picture is not a PNG picture in base64: {error}") from error
 
 
 def _compares(said: Understanding) -> bool:

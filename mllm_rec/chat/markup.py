@@ -43,7 +43,9 @@ def _turn(turn: Turn, last: bool, liked: set[str], disliked: set[str]) -> str:
     bubble = f'<div class="said">{picture}{words}</div>' if picture or words else ""
     cards = "".join(_card(card, f"{turn.number}-{place}", liked, disliked) for place, card in enumerate(turn.reply.cards))
     row = f'<div class="cards" role="list" tabindex="0" aria-label="{len(turn.reply.cards)} items">{cards}</div>' if cards else ""
-    steps = "".join(_button("relax", step.label, f"{escape(step.label, CHIP)} <small>{step.count:,}</small>") for step in turn.reply.relaxations)
+    steps = "".join(
+        _button("relax", step.label, f"{escape(step.label, CHIP)} <small>{step.count:,}</small>") for step in turn.reply.relaxations
+    )
     row += f'<div class="steps">{steps}</div>' if steps and last else ""
     status = ' role="status"' if last else ""
     text = f'<p class="answer" dir="auto"{status}>{escape(turn.reply.text)}</p>'
@@ -63,7 +65,13 @@ def _card(card: Card, place: str, liked: set[str], disliked: set[str]) -> str:
         f'<article class="card" role="listitem">{_picture(card, title)}<div class="body">'
         f'<h3 title="{title}"><span class="title" dir="auto">{title}</span>{amount}</h3>'
         f'<ul class="badges">{"".join(badges)}</ul><p class="reason" dir="auto">{escape(card.reason, 300)}</p><div class="deeds">'
-        + _button("forget" if loved else "like", card.item_id, "Liked" if loved else "Like", "like", f'aria-pressed="{str(loved).lower()}" aria-label="Like {title}"')
+        + _button(
+            "forget" if loved else "like",
+            card.item_id,
+            "Liked" if loved else "Like",
+            "like",
+            f'aria-pressed="{str(loved).lower()}" aria-label="Like {title}"',
+        )
         + _button("dislike", card.item_id, "Not for me", "", f'aria-label="Not for me: {title}"')
         + _button("similar", card.item_id, "More like this", "", f'aria-label="More like {title}"')
         + f"{why}</div></div>{_reasons(card, title, place)}</article>"
@@ -73,7 +81,9 @@ def _card(card: Card, place: str, liked: set[str], disliked: set[str]) -> str:
 def _picture(card: Card, title: str) -> str:
     if card.picture is None:
         return f'<div class="picture bare" role="img" aria-label="No picture"><span dir="auto">{title}</span></div>'
-    return f'<div class="picture"><img src="pictures/{card.row}" alt="{escape(card.alt, 200)}" width="240" height="240" loading="lazy"></div>'
+    return (
+        f'<div class="picture"><img src="pictures/{card.row}" alt="{escape(card.alt, 200)}" width="240" height="240" loading="lazy"></div>'
+    )
 
 
 def _reasons(card: Card, title: str, place: str) -> str:
@@ -104,7 +114,9 @@ def chips(wanted: Sequence[Chip], changed: bool) -> str:
 
 def panel(profile: Profile, signals: Sequence[tuple[str, float]], tries: Sequence[str], nothing: str) -> str:
     """The side panel: what is known of the person, what made the order, what to try."""
-    known = [_known(item, title, "Liked") for item, title in profile.liked] + [_known(item, title, "Not for you") for item, title in profile.disliked]
+    known = [_known(item, title, "Liked") for item, title in profile.liked] + [
+        _known(item, title, "Not for you") for item, title in profile.disliked
+    ]
     lines = "".join(f'<p dir="auto">{escape(line, 200)}</p>' for line in profile.lines)
     body = f'<ul class="known">{"".join(known)}</ul>{lines}' if known or lines else f"<p>{escape(nothing)}</p>"
     if known:

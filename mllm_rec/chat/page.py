@@ -55,7 +55,9 @@ def build_page(shop: Shop, user: int | None = None) -> Any:
                         send = gr.Button("Send", variant="primary", elem_id="send")
             side = _live(gr, "side")
         shown = [talk, chips, side, fold]
-        ready.act(lambda: None, None, upload, js="() => window.chatPicture(null)", queue=False, api_visibility="private", show_progress="hidden")
+        ready.act(
+            lambda: None, None, upload, js="() => window.chatPicture(null)", queue=False, api_visibility="private", show_progress="hidden"
+        )
         _wire(gr, kept, page, shown, upload, text, send)
     return page
 

@@ -33,7 +33,9 @@ def received(image: str) -> "Image.Image":
         return _opened(_data(image), "the picture")
     from gradio.utils import get_upload_folder
 
-    refused = InputError("the picture must be a data URL (PNG, JPEG or WebP, base64) or a path that this page's upload returned; this path is neither")
+    refused = InputError(
+        "the picture must be a data URL (PNG, JPEG or WebP, base64) or a path that this page's upload returned; this path is neither"
+    )
     try:
         path, folder = Path(image).resolve(), Path(get_upload_folder()).resolve()
         if not path.is_relative_to(folder) or not path.is_file():

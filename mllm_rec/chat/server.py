@@ -75,4 +75,6 @@ def _check(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except (OSError, OverflowError) as error:
-            raise InputError(f"can't listen on {host}:{port}: {getattr(error, 'strerror', None) or error}; choose another with --host and --port") from None
+            raise InputError(
+                f"can't listen on {host}:{port}: {getattr(error, 'strerror', None) or error}; choose another with --host and --port"
+            ) from None

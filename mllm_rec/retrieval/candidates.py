@@ -183,7 +183,9 @@ class Candidates:
     def _words(self, words: str) -> np.ndarray:
         """Likeness in the spaces of words, and the share of the words, rare ones counting more, that stand in an item's title or texts."""
         columns = [column_index(self.catalog, name) for name, column in self.catalog.columns.items() if column.kind == "text"]
-        said = [np.logical_or.reduce([column.contains((word,)) for column in columns]) for word in list(dict.fromkeys(words.split()))[-WORDS:]]
+        said = [
+            np.logical_or.reduce([column.contains((word,)) for column in columns]) for word in list(dict.fromkeys(words.split()))[-WORDS:]
+        ]
         rarity = np.array([np.log((1 + len(self.catalog)) / (1 + found.sum())) if found.any() else 0.0 for found in said])
         return self._mean(self._near("words", words)) + rarity @ np.stack(said) / max(rarity.sum(), 1e-9)
 
