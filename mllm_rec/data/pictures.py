@@ -1,5 +1,6 @@
 """Which of the files that a catalog names can be used."""
 
+import functools
 import os
 import warnings
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from tqdm import tqdm
 
 #: Pictures of more pixels are not decoded: no catalog needs them, and such a file can be made to fill the memory.
 MOST_PIXELS = 100_000_000
+#: What a picture may be; EPS and WMF would be handed to other programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 _MANY = 2_000
 
 
@@ -41,17 +44,26 @@ def fault(root: Path, cell: str, picture: bool = True) -> str | None:
         return f"can't be read: {getattr(error, 'strerror', None) or error}"
 
 
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that this Pillow reads."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 def _broken(path: Path) -> str | None:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_formats()) as image:
             if image.width * image.height > MOST_PIXELS:
                 return f"has {image.width} x {image.height} pixels, more than {MOST_PIXELS}"
             image.draft("RGB", (64, 64))
             image.load()
     except UnidentifiedImageError:
-        return "is no picture"
+        return f"is no picture ({', '.join(FORMATS)})"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return f"has more than {MOST_PIXELS} pixels"
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:

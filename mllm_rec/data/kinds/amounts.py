@@ -52,9 +52,11 @@ NO = frozenset(
 _PLAIN = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
 _THOUSANDS = r"[-+]?[0-9]{1,3}(?:\.[0-9]{3})+"
 _LONGEST = 40
+_CURRENCY = 3
 _NUMBER = re.compile(
     r"(?P<sign>[-−+]?)\s*(?P<before>[^\d\s.,+−-]{0,6}(?:(?<=[^\W\d_])\.)?)\s*(?P<inner>[-−+]?)\s*"
-    r"(?P<digits>\d(?:[\d.,]|['’\s](?=\d))*|[.,]\d+)\s*(?:[.,]?[-–—]{1,2})?\s*(?P<after>[^\d\s+−-]{0,6})"
+    r"(?P<digits>\d+(?:[.,]\d*)?|[.,]\d+|\d{1,3}(?P<mark>[.,'’\s])(?:\d{2,3}(?P=mark))*\d{3}(?:[.,]\d*)?)"
+    r"\s*(?:[.,]?[-–—]{1,2})?\s*(?P<after>[^\d\s+−-]{0,6})"
 )
 
 
@@ -107,16 +109,17 @@ def _number(part: re.Match, comma: bool) -> float:
 def common_unit(values: pd.Series) -> str | None:
     """The unit that every value carries, such as "cm"; None where values carry none or different ones.
 
-    Letters that touch the number from before are no unit but part of a code: "Q1", "A12".
+    A word before the number, or letters that touch it, are no unit but part of a name: "Room 12", "Q1".
     """
     distinct = [value for value in values.dropna().unique() if len(value) <= _LONGEST]
     parts = [_NUMBER.fullmatch(value) for value in distinct]
-    units = {part["before"] + part["after"] if part and not _is_code(part) else None for part in parts}
+    units = {part["before"] + part["after"] if part and not _is_name(part) else None for part in parts}
     return units.pop() if len(units) == 1 else None
 
 
-def _is_code(part: re.Match) -> bool:
-    return part["before"][-1:].isalpha() and part.end("before") == part.start("digits")
+def _is_name(part: re.Match) -> bool:
+    letters = part["before"].rstrip(".")
+    return letters.isalpha() and (len(letters) > _CURRENCY or (part.end("before") == part.start("digits") and letters == part["before"]))
 
 
 def truths(values: pd.Series) -> np.ndarray:
