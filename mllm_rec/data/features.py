@@ -30,7 +30,8 @@ class Features:
     spec: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        values = np.ascontiguousarray(self.values, dtype=np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused with its row
+            values = np.ascontiguousarray(self.values, dtype=np.float32)
         present = np.asarray(self.present, dtype=bool)
         if values.ndim != 2 or values.shape[1] == 0 or present.shape != values.shape[:1]:
             raise InputError(

@@ -15,10 +15,11 @@ def column(*values: str | None) -> pd.Series:
     return pd.Series(list(values), index=range(2, len(values) + 2), dtype="str")
 
 
-def table(name: str = "items.csv", **columns: str | tuple) -> Table:
+def table(file: str = "items.csv", /, **columns: str | tuple) -> Table:
     """A table of words: ``table(sku="a b", price=("1", None))``."""
     cells = {name: cells.split() if isinstance(cells, str) else list(cells) for name, cells in columns.items()}
-    return Table(name, pd.DataFrame(cells, index=range(2, len(next(iter(cells.values()))) + 2), dtype="str"))
+    rows = range(2, len(next(iter(cells.values()))) + 2)
+    return Table(file, pd.DataFrame(cells, index=rows, dtype="str"))
 
 
 def write(path: Path, *lines: str, encoding: str = "utf-8") -> Path:

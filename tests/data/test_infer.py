@@ -9,12 +9,7 @@ from mllm_rec.data import kinds
 from mllm_rec.data.catalog import Column
 from mllm_rec.errors import InputError
 
-SENTENCES = [
-    f"A lamp of {material}. It is {size}, and {color}."
-    for material in "oak ash".split()
-    for size in "big small".split()
-    for color in "red blue".split()
-]
+SENTENCES = [f"A {color} lamp. It is {size}, and old." for size in ("big", "small", "flat") for color in ("red", "blue", "green")]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +69,7 @@ def test_said_kinds():
     read = kinds.read_kinds({"color": "category", "size": "ordinal:small< medium <large"})
     assert read == {"color": Column("color", "category"), "size": Column("size", "ordinal", ("small", "medium", "large"))}
     for wrong in ("colour", "number:1<2", ""):
-        with pytest.raises(InputError, match="--kind color=.*wanted a kind of number, ordinal, category, set, text, date"):
+        with pytest.raises(InputError, match=r"--kind color=.*wanted a kind of number, ordinal, category, set, text, date"):
             kinds.read_kinds({"color": wrong})
 
 
