@@ -26,6 +26,7 @@ ROLES = {
 }
 #: What an attribute can be.
 KINDS = ("number", "ordinal", "category", "set", "text", "date")
+_WORDS = ("id", "category", "ordinal", "text", "path")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ class Catalog:
             raise InputError(f"item_id '{twice}' stands in more than one row; ids must be unique")
         self.columns = {name: _column(name, columns) for name in table.columns}
         self.table = table.reset_index(drop=True)
+        for name, column in self.columns.items():
+            if column.kind in _WORDS:
+                self.table[name] = self.table[name].astype(object).where(self.table[name].notna(), None)
         if "available" not in self.table:
             self.table["available"] = True
             self.columns["available"] = Column("available", "boolean")
@@ -141,8 +145,6 @@ class Catalog:
         for name, (kind, _) in kinds.items():
             if kind == "set":
                 frame[name] = pd.Series([None if value is None else tuple(value) for value in frame[name]], dtype=object)
-            elif kind in ("id", "category", "ordinal", "text", "path"):
-                frame[name] = pd.Series([None if pd.isna(value) else value for value in frame[name]], dtype=object)
         columns = {name: Column(name, kind, tuple(order)) for name, (kind, order) in kinds.items()}
         return cls(frame, columns, root=Path(path).parent)
 

@@ -74,7 +74,7 @@ def catalog_from(
         kind = said.get(name) or kinds.infer(frame[name], name)
         columns[called] = kinds.settle_order(Column(called, kind.kind, kind.order), frame[name])
         cells[called] = _attribute(frame, table, name, columns[called], problems)
-    return Catalog(pd.DataFrame({name: values.to_numpy() for name, values in cells.items()}), columns, root=root)
+    return Catalog(pd.DataFrame({name: values.reset_index(drop=True) for name, values in cells.items()}), columns, root=root)
 
 
 def _kinds_by_column(table: Table, roles: Mapping[str, str], said: Mapping[str, Column]) -> dict[str, Column]:

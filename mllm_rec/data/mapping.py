@@ -51,6 +51,7 @@ LOG_NAMES: dict[str, tuple[str, ...]] = {
 }
 _FIELDS = tuple(dict.fromkeys([*ITEM_NAMES, *LOG_NAMES]))
 _ENOUGH = 0.5
+_UNIQUE = 0.9
 _SAMPLE = 20_000
 
 
@@ -149,9 +150,8 @@ def _guess_ids(items: Table, log: Table | None, found: dict[str, dict[str, str]]
     """The item id of both files: named like one and, with a log, the pair of columns that share most values."""
     ours, theirs = found["items"], found["log"]
     mine = [ours["item_id"]] if "item_id" in ours else _named(items, _ITEM, ours.values())
-    if log is None:
-        mine = mine or _unique_columns(items, ours.values())
-    elif "item_id" not in ours:
+    named = bool(mine)
+    if "item_id" not in ours and (log is not None or not mine):
         mine += [column for column in _unique_columns(items, ours.values()) if column not in mine]
     mine.sort(key=lambda column: not items.frame[column].is_unique)
     others = _log_candidates(log, theirs) if log is not None else []
@@ -161,7 +161,7 @@ def _guess_ids(items: Table, log: Table | None, found: dict[str, dict[str, str]]
     if best and shared[best] >= _ENOUGH:
         ours.setdefault("item_id", best[0])
         theirs.setdefault("item_id", best[1])
-    if mine:
+    elif mine and (named or log is None or not len(log.frame)):
         ours.setdefault("item_id", mine[0])
     _demand(items, ours, "item_id", "the item's id (a value of its own in each row)")
     if log is not None:
@@ -180,15 +180,14 @@ def _log_candidates(log: Table, found: Mapping[str, str]) -> list[str]:
 
 
 def _unique_columns(table: Table, taken: Iterable[str]) -> list[str]:
-    """Columns that could be ids: present and different in every row, short, without blanks; prices and dates are none."""
+    """Columns that could be ids: present and different in nearly every row, short, without blanks; prices and dates are none."""
     named = {column for role, names in ITEM_NAMES.items() if role != "item_id" for column in _named(table, names)}
     columns = [column for column in table.columns if column not in set(taken) and column not in named]
     return [
         column
         for column in columns
         if len(table.frame)
-        and table.frame[column].is_unique
-        and table.frame[column].notna().all()
+        and table.frame[column].nunique() >= _UNIQUE * len(table.frame)
         and not table.frame[column].str.contains(r"\s|^.{65}").any()
     ]
 

@@ -62,6 +62,15 @@ def test_the_ids_are_the_columns_that_share_values():
     assert (meaning.items["item_id"], meaning.log["item_id"]) == ("id", "ref")
 
 
+def test_an_id_that_the_log_does_not_know_is_not_guessed():
+    """One repeated row must not make another column the id, as long as the log shares values with the right one."""
+    numbers = tuple(f"p{number}" for number in [*range(19), 0])
+    items = table(nr=numbers, farbe=tuple(f"f{number}" for number in range(20)), title=tuple(f"Thing {number}" for number in range(20)))
+    assert understand(items, table("log.csv", user="u v", ref="p1 p2")).items["item_id"] == "nr"
+    with pytest.raises(InputError, match=r"items.csv: no column looks like the item's id"):
+        understand(items, table("log.csv", user="u v", ref="x y"))
+
+
 def test_foreign_names_are_guessed_from_contents():
     meaning = understand(ITEMS, LOG, {"timestamp": "wann"})
     assert meaning.items == {"item_id": "sku", "title": "bezeichnung", "price": "preis"}
