@@ -84,11 +84,7 @@ def test_inspect_shows_what_was_understood(shop):
     columns = {row["column"]: row for row in found["items"]["columns"]}
     assert columns["nr"]["role"] == "item_id" and not columns["nr"]["guessed"]
     assert columns["preis"]["role"] == "price" and columns["preis"]["guessed"] and columns["preis"]["holds"] == "12.5 to 1234"
-    assert (
-        columns["farben"]["role"] is None
-        and columns["farben"]["kind"] == "set"
-        and columns["farben"]["holds"].startswith("2 values: ")
-    )
+    assert columns["farben"]["role"] is None and columns["farben"]["kind"] == "set" and columns["farben"]["holds"].startswith("2 values: ")
     assert columns["foto"]["known"] == pytest.approx(1 / 3)
     assert (found["items"]["rows"], found["items"]["items"]) == (4, 3)
     log = found["log"]

@@ -53,7 +53,7 @@ def movielens(split: str = "ua") -> Source:
         notes.append(f"genres, years and titles are those of items.tsv where it has them; of each cast the first {CAST} names are kept")
     if (folder / "posters").is_dir():
         table["image"] = _posters(folder, table["item_id"], problems)
-    likes, seen = _ratings(folder, split)
+    likes, seen = _ratings(folder, split, table["item_id"])
     return Source("movielens-100k", Catalog(table, kinds, folder / "posters"), likes, seen, "given", split, problems=problems, notes=notes)
 
 
@@ -110,7 +110,7 @@ def _posters(folder: Path, item_ids: pd.Series, problems: Problems) -> pd.Series
     return pd.Series([None if fault else cell for cell, fault in zip(cells, faults, strict=True)], dtype=object)
 
 
-def _ratings(folder: Path, split: str) -> tuple[Interactions, Interactions]:
+def _ratings(folder: Path, split: str, movies: pd.Series) -> tuple[Interactions, Interactions]:
     """Likes with their part, and the other ratings, in the files' order."""
     parts = []
     for part, name in (("train", f"{split}.base"), ("test", f"{split}.test")):
@@ -120,6 +120,10 @@ def _ratings(folder: Path, split: str) -> tuple[Interactions, Interactions]:
             )
         except (ValueError, pd.errors.ParserError) as error:
             raise InputError(f"{folder / name}: wanted user, item, rating and time with tabs between them: {error}") from error
+        wrong = (rows.isna().any(axis=1) | ~rows["item_id"].isin(movies)).to_numpy()
+        if wrong.any() or not len(rows):
+            where = f"row {int(wrong.argmax()) + 1} lacks one of them or names no movie of u.item" if len(rows) else "it has no row"
+            raise InputError(f"{folder / name}: wanted user, item, rating and time with tabs between them, but {where}")
         parts.append(rows.assign(part=part))
     table = pd.concat(parts, ignore_index=True)
     liked = (table["rating"] >= LIKE).to_numpy()
