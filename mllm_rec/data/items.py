@@ -151,7 +151,7 @@ def _attribute(frame: pd.DataFrame, table: Table, name: str, column: Column, pro
 
 
 def _prices(frame: pd.DataFrame, table: Table, name: str, problems: Problems) -> pd.Series:
-    values = frame[name]
+    values = kinds.known(frame[name])
     amounts = kinds.numbers(values, affix=True)
     unread = values.notna().to_numpy() & np.isnan(amounts)
     _demand_one(values, ~np.isnan(amounts), table, "price", name, "a number, like 12.50")

@@ -226,7 +226,7 @@ def _fits(role: str, values: pd.Series, name: str) -> bool:
     """Whether a column's contents can be what its name suggests."""
     present = kinds.known(values.iloc[:_SAMPLE]).dropna()
     if not len(present):
-        return role in ("title", "text")
+        return not len(values) or role in ("title", "text")
     if role == "price":
         return bool(np.mean(~np.isnan(kinds.numbers(present, affix=True))) >= _ENOUGH)
     if role in ("rating", "weight"):

@@ -121,4 +121,4 @@ def test_a_column_has_one_meaning_unless_said_otherwise():
 
 
 def test_an_empty_log_is_understood_by_its_names():
-    assert understand(ITEMS, table("log.csv", user_id="", item_id="")).log == {"item_id": "item_id", "user_id": "user_id"}
+    assert understand(ITEMS, table("log.csv", user="", sku="", at="")).log == {"item_id": "sku", "user_id": "user", "timestamp": "at"}
