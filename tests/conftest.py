@@ -17,7 +17,15 @@ def shop_files(tmp_path_factory) -> Path:
     for name, (attributes, seed) in demo.recipes(demo.DEMO["domain_file"], items=120, seed=3).items():
         demo.draw(attributes, seed, size=64).save(folder / "pictures" / f"{name}.png")
     items["room"] = ["" if rooms is None else "|".join(rooms) for rooms in items["room"]]
-    names = {"item_id": "sku", "title": "name", "text": "about", "image": "photo", "price": "cost", "category": "kind", "available": "stock"}
+    names = {
+        "item_id": "sku",
+        "title": "name",
+        "text": "about",
+        "image": "photo",
+        "price": "cost",
+        "category": "kind",
+        "available": "stock",
+    }
     items.assign(available=items["available"].astype(int)).rename(columns=names).to_csv(folder / "items.csv", index=False)
     log.rename(columns={"user_id": "customer", "item_id": "sku", "timestamp": "when"}).to_csv(folder / "log.csv", index=False)
     return folder

@@ -8,7 +8,7 @@ from mllm_rec.agent.amounts import Amounts
 from mllm_rec.agent.english import DISLIKE, HELP, LIKE, MORE_RESULTS, POINTERS, POSITIONS, RESET, SIMILAR, STOP, amount, tokenize
 from mllm_rec.agent.state import Intent
 from mllm_rec.retrieval.columns import column_index
-from mllm_rec.retrieval.filters import mask
+from mllm_rec.retrieval.filters import columns, mask
 
 _POLITE = ("please", "thanks", "thank", "you", "now", "ok", "okay", "can", "me", "some", "any")
 #: Words before a verb of liking.
@@ -53,7 +53,7 @@ class Pointing(Amounts):
         return len(self.tokens)
 
     def _in_question(self) -> tuple[str, int]:
-        """The item whose title holds the words of a question, of several the one that most filters let pass; "it" without words."""
+        """The item whose title holds the words of a question, of several the one that most filters, the category first, let pass; "it" without words."""
         words = [token.text for token in self.tokens[1:] if token.kind == "word" and token.text not in STOP]
         if not words:
             return self._it()
@@ -61,7 +61,8 @@ class Pointing(Amounts):
         rows = np.flatnonzero(np.logical_and.reduce([titles.contains((word,)) for word in words]) & self.catalog.available)
         if not len(rows):
             return "", 0
-        passes = [mask(chip.expression, self.catalog)[rows] for chip in self.state.chips if chip.kind == "filter" and chip.expression]
+        filters = [chip.expression for chip in self.state.chips if chip.kind == "filter" and chip.expression is not None]
+        passes = [mask(each, self.catalog)[rows] * (1.5 if "category" in columns(each) else 1.0) for each in filters]
         best = rows[np.sum(passes, axis=0).argmax()] if passes else rows[0]
         return str(self.catalog.item_ids[best]), self._position(str(self.catalog.item_ids[best]))
 

@@ -79,7 +79,7 @@ class Session:
         ]
         if not lost:
             return said
-        wishes = self.words.listed([f"“{clean(chip.label, 40)}”" for chip in lost[: answers.MOST_NOTES]])
+        wishes = self.words.listed([f"“{clean(chip.label, 40)}”" for chip in lost[: answers.MOST_NOTES]], "or")
         kept = tuple(chip for chip in said.chips if chip not in lost)
         return replace(said, chips=kept, notes=(*said.notes, self.words.say("wish_unknown", wishes=wishes)))
 

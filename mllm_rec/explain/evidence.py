@@ -156,11 +156,14 @@ class Facts:
         overlap = (own.multiply(weight).tocsr() @ theirs.T).toarray()
         by_value = theirs.tocsc()
         factor = _factor(shares, part, len(items))
+        everywhere = (table.counts(items) == len(items)) & (len(items) > 1)  # tells none of the listed from another
         for place, item in enumerate(items.tolist()):
             entries = slice(own.indptr[place], own.indptr[place + 1])
             values, strength = own.indices[entries], weight[own.indices[entries]] * own.data[entries]
             for entry in np.argsort(-strength, kind="stable")[:ATTRIBUTES].tolist():
                 value = int(values[entry])
+                if everywhere[value]:
+                    continue
                 column = slice(by_value.indptr[value], by_value.indptr[value + 1])
                 sharing, known_for = by_value.indices[column], by_value.data[column]
                 order = np.argsort(-overlap[place, sharing] * known_for * (liked[sharing] != item), kind="stable")

@@ -180,14 +180,14 @@ def describe(expression: Expression, catalog: Catalog | None = None) -> str:
     match expression:
         case Compare(column, operator, value):
             timely = _DATE.match(str(value)) or (catalog is not None and _tells_time(catalog, column))
-            words = (_name(column), (_SAID_OF_TIME if timely else _SAID).get(operator, ""), said_value(value))
+            words = (_name(column), (_SAID_OF_TIME if timely else _SAID).get(operator, ""), _said_amount(column, value))
             return " ".join(filter(None, words))
         case In(column, values):
             return f"{_name(column)}: {' or '.join(map(said_value, values))}"
         case Not(part):
             return f"not {_values_only(part) or describe(part, catalog)}"
         case And((Compare(column, ">=", low), Compare(other, "<=", high))) if column == other:
-            return f"{_name(column)} {said_value(low)} to {said_value(high)}"
+            return f"{_name(column)} {_said_amount(column, low)} to {_said_amount(column, high)}"
         case And((Compare(column, _, _) as low, Compare(other, _, _) as high)) if column == other:
             return f"{describe(low, catalog)} and {describe(high, catalog).removeprefix(_name(column) + ' ')}"
         case And(parts):
@@ -203,6 +203,11 @@ def said_value(value: float | str | bool) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value if isinstance(value, str) else f"{value:.12g}"
+
+
+def _said_amount(column: str, value: float | str) -> str:
+    """A bound as people write it: a price that is no whole number has two decimals."""
+    return f"{value:.2f}" if column == "price" and isinstance(value, float) and not value.is_integer() else said_value(value)
 
 
 def conjunction(parts: Iterable[Expression]) -> Expression | None:

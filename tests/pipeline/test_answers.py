@@ -1,12 +1,14 @@
 """Lists and tables from a workspace."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.errors import InputError
-from mllm_rec.pipeline import evaluate_workspace, explain_item, open_shop, recommend, recommend_all
+from mllm_rec.pipeline import Workspace, evaluate_workspace, explain_item, open_shop, recommend, recommend_all
 from mllm_rec.recommender import Query
 
 
@@ -81,7 +83,8 @@ def test_the_table(workspace):
         evaluate_workspace(workspace, ["lightgcn"], None, "test", "train", (20,))
 
 
-def test_seeds_are_averaged(workspace):
+def test_seeds_are_averaged(workspace, tmp_path):
+    workspace = Workspace(shutil.copytree(workspace.root, tmp_path / "w"))
     one, _ = evaluate_workspace(workspace, ["freedom"], 1, "validation", "train", (20,))
     two, _ = evaluate_workspace(workspace, ["freedom"], 2, "validation", "train", (20,))
     assert workspace.seeds("freedom") == 2 and two["seeds"] == 2 and one["mask"] == "train"

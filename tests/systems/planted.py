@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.features import Features

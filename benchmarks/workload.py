@@ -1,0 +1,52 @@
+"""What the benchmarks measure on: made-up data of TikTok's size, and TikTok itself where it lies in MLLM_REC_DATA."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mllm_rec.data.dataset import Dataset
+from mllm_rec.data.interactions import Interactions
+from mllm_rec.data.sources import SOURCES, data_cache, load
+from mllm_rec.data.split import split
+
+USERS, ITEMS, TRAIN, TEST = 9_308, 6_710, 60_000, 6_000
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A data set, and held-out pairs ``(2, n)``."""
+
+    name: str
+    data: Dataset
+    held_out: Tensor
+
+
+def made_up(seed: int = 0) -> Workload:
+    """Users of unlike activity, items of unlike popularity, nothing else."""
+    random = np.random.default_rng(seed)
+    user_share, item_share = random.pareto(2.0, USERS) + 0.3, random.pareto(1.2, ITEMS) + 0.1
+    drawn = random.choice(USERS, 4 * TRAIN, p=user_share / user_share.sum()) * ITEMS + random.choice(
+        ITEMS, 4 * TRAIN, p=item_share / item_share.sum()
+    )
+    users, items = np.divmod(random.permutation(np.unique(drawn))[: TRAIN + TEST], ITEMS)
+    log = Interactions(pd.DataFrame({"user_id": users[:TRAIN].astype(str), "item_id": items[:TRAIN].astype(str)}))
+    data = Dataset([str(item) for item in range(ITEMS)], [str(user) for user in range(USERS)], log)
+    return Workload("made up", data, torch.from_numpy(np.stack([users[TRAIN:], items[TRAIN:]])))
+
+
+def tiktok() -> Workload:
+    """The given split of ``tiktok-va``: test pairs held out."""
+    source = load("tiktok-va")
+    parts = split(source.interactions, "given")
+    data = Dataset(source.catalog.item_ids, pd.unique(source.interactions.table["user_id"]), parts.train)
+    return Workload("tiktok-va", data, data.index(parts.test))
+
+
+def workloads() -> list[Workload]:
+    """Those that can be measured here."""
+    there = "MLLM_REC_DATA" in os.environ and SOURCES["tiktok-va"].present(data_cache())
+    return [made_up(), *([tiktok()] if there else [])]
