@@ -49,6 +49,29 @@ def test_a_quote_that_does_not_close_is_a_character(tmp_path):
     assert said(problems) == [(2, None, "unclosed quote", "mended")]
 
 
+def test_a_quote_that_stays_open_swallows_no_rows(tmp_path):
+    """It would close 2,000 rows later, before a comma, as if all of them were one cell."""
+    lines = ["sku,name,price", 'a,"5 inch pipe,1', *["b,Mug,2"] * 2000, 'c,7",3', "d,Rug,4"]
+    problems = Problems()
+    table = read_table(write(tmp_path / "items.csv", *lines), problems)
+    assert len(table.frame) == 2003 and table.frame["name"].iloc[[0, -2]].tolist() == ['"5 inch pipe', '7"']
+    assert said(problems) == [(2, None, "unclosed quote", "mended")]
+
+
+def test_a_file_that_does_not_quote(tmp_path):
+    problems = Problems()
+    table = read_table(write(tmp_path / "items.csv", "sku,name", *['a,"5 inch pipe'] * 300), problems)
+    assert rows(table) == [["a", '"5 inch pipe']] * 300
+    assert said(problems) == [(None, None, "plain quotes", "mended")]
+    with pytest.raises(InputError, match=r"line 203: more than 200 quotes are opened and not closed; write a quote inside a cell twice"):
+        read_table(write(tmp_path / "items.csv", "sku,name", "a", *['a,"5 inch pipe'] * 300), Problems())
+
+
+def test_too_many_columns(tmp_path):
+    with pytest.raises(InputError, match=r"has 3000 columns; wanted at most 2000: a matrix of numbers belongs into a \.npy file"):
+        read_table(write(tmp_path / "items.csv", ",".join(f"c{number}" for number in range(3000))), Problems())
+
+
 def test_ragged_rows(tmp_path):
     path = write(tmp_path / "items.csv", "sku,name,price", "a,Lamp", "b,Mug,2,blue", "c,Vase,3", "d,Bowl,4,,", "", "e,Rug,5")
     problems = Problems()

@@ -17,6 +17,8 @@ from mllm_rec.errors import InputError
 
 __all__ = ["Table", "read_table"]
 
+#: Wider tables are refused.
+MOST_COLUMNS = 2_000
 _LOOK = 65_536
 _UNPRINTABLE = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}]"
 
@@ -83,11 +85,14 @@ def read_table(path: Path | str, problems: Problems, delimiter: str | None = Non
 
 
 def _names(header: list[str], path: str, problems: Problems) -> list[str]:
-    names: list[str] = []
+    if len(header) > MOST_COLUMNS:
+        raise InputError(f"{path} has {len(header)} columns; wanted at most {MOST_COLUMNS}: a matrix of numbers belongs into a .npy file")
+    names: dict[str, None] = {}
+    taken = set(header)
     for place, cell in enumerate(header, 1):
         name = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", cell).split()) or f"column {place}"
         if name in names:
-            fresh = next(f"{name}.{number}" for number in range(2, len(header) + 2) if f"{name}.{number}" not in (*names, *header))
+            fresh = next(f"{name}.{number}" for number in range(2, len(header) + 2) if f"{name}.{number}" not in taken)
             problems.add(
                 path,
                 "repeated column",
@@ -97,8 +102,9 @@ def _names(header: list[str], path: str, problems: Problems) -> list[str]:
                 column=name,
             )
             name = fresh
-        names.append(name)
-    return names
+            taken.add(name)
+        names[name] = None
+    return list(names)
 
 
 def _finish(table: pyarrow.Table, path: str, problems: Problems, rows: np.ndarray) -> pd.DataFrame:

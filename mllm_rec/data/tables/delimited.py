@@ -13,6 +13,8 @@ from mllm_rec.errors import InputError
 _DELIMITERS = (",", "\t", ";", "|")
 _LOOK = 65_536
 _STRAY_QUOTES = 200
+#: Lines of a record; a quote that stays open longer was never meant to be.
+_LONGEST_RECORD = 1000
 
 
 def delimiter_of(body: bytes) -> str:
@@ -28,7 +30,7 @@ def delimiter_of(body: bytes) -> str:
     return max(_DELIMITERS, key=fit)
 
 
-def whole(body: bytes, delimiter: str, width: int) -> pyarrow.Table | None:
+def whole(body: bytes, delimiter: str, width: int, quoted: bool = True) -> pyarrow.Table | None:
     """The records below the header where every line is one record of ``width`` cells; else None. This is the fast path."""
     names = [str(place) for place in range(width)]
     try:
@@ -36,7 +38,7 @@ def whole(body: bytes, delimiter: str, width: int) -> pyarrow.Table | None:
             pyarrow.BufferReader(body),
             read_options=pyarrow.csv.ReadOptions(column_names=names, block_size=1 << 22),
             parse_options=pyarrow.csv.ParseOptions(
-                delimiter=delimiter, quote_char='"' if b'"' in body else False, ignore_empty_lines=False
+                delimiter=delimiter, quote_char='"' if quoted and b'"' in body else False, ignore_empty_lines=False
             ),
             convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pyarrow.string()), strings_can_be_null=False),
         )
@@ -47,12 +49,19 @@ def whole(body: bytes, delimiter: str, width: int) -> pyarrow.Table | None:
 
 def records(lines: list[str], delimiter: str) -> Iterator[tuple[list[str], bool]]:
     """Cells of each record, and whether a quote in it did not close: then its one line is read with quotes as plain characters."""
-    start, stray = 0, 0
+    start, done, stray = 0, 0, 0
+
+    def following() -> Iterator[str]:
+        for place in range(start, len(lines)):
+            if place - done >= _LONGEST_RECORD:
+                raise csv.Error
+            yield lines[place] + "\n"
+
     limit = csv.field_size_limit(1 << 26)
     try:
         while start < len(lines):
             done = start
-            reader = csv.reader((lines[place] + "\n" for place in range(start, len(lines))), delimiter=delimiter, strict=True)
+            reader = csv.reader(following(), delimiter=delimiter, strict=True)
             try:
                 for cells in reader:
                     done = start + reader.line_num
@@ -93,7 +102,11 @@ def ragged(body: bytes, delimiter: str, width: int, path: str, problems: Problem
             kept.append(cells)
             rows.append(row)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        if (table := whole(body, delimiter, width, quoted=False)) is None:
+            raise InputError(f"{path}: {error}") from error
+        why = f"more than {_STRAY_QUOTES} quotes are opened and not closed; all quotes of the file are read as plain characters"
+        problems.add(path, "plain quotes", why, "mended")
+        return table, np.arange(table.num_rows) + 2 + offset
     if len(long) > max(1, len(kept)):
         row, count = next(iter(long.items()))
         raise InputError(
