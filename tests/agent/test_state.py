@@ -94,7 +94,7 @@ def test_cheaper_keeps_to_items_with_a_price():
         ("the second one in blue", [Intent("similar", "b", 2)], ["color: blue"]),
         ("number 2", [Intent("like", "b", 2)], []),
         ("more like the first", [Intent("similar", "a", 1)], []),
-        ("something like the last one but cheaper", [Intent("similar", "d", 4)], ["price under 27.5"]),
+        ("something like the last one but cheaper", [Intent("similar", "d", 4)], ["price under 27.50"]),
         ("similar to the Orla", [Intent("similar", "b", 2)], []),
         ("something like my Nola lamp", [Intent("similar", "a", 1)], []),
         ("something like Owl bag", [Intent("similar", "i", 0)], []),

@@ -75,7 +75,7 @@ SHOP_SAYS = [
     ("from 20 to 50 euros", ["price 20 to 50"], "abc"),
     ("40 or less", ["price at most 40"], "acdef"),
     ("45+", ["price at least 45"], "bhi"),
-    ("under $1,200.50", ["price under 1200.5"], "abcdefhi"),
+    ("under $1,200.50", ["price under 1200.50"], "abcdefhi"),
     ("under 1k", ["price under 1000"], "abcdefhi"),
     ("less than forty five dollars", ["price under 45"], "acdef"),
     ("max 20", ["price at most 20"], "cdef"),
