@@ -12,11 +12,38 @@ import mllm_rec
 
 ROOT = Path(mllm_rec.__file__).parent
 CHECKOUT = ROOT.parent
-ORDER = (
-    "errors resources data encoders interaction enhancement optimization recommender systems evaluation retrieval explain mllm agent "
-    "pipeline chat cli"
-).split()
-HEAVY = {"torch", "torch_geometric", "transformers", "accelerate", "peft", "bitsandbytes", "gradio", "chromadb", "llama_index", "sklearn", "skimage"}
+ORDER = [
+    "errors",
+    "resources",
+    "data",
+    "encoders",
+    "interaction",
+    "enhancement",
+    "optimization",
+    "recommender",
+    "systems",
+    "evaluation",
+    "retrieval",
+    "explain",
+    "mllm",
+    "agent",
+    "pipeline",
+    "chat",
+    "cli",
+]
+HEAVY = {
+    "torch",
+    "torch_geometric",
+    "transformers",
+    "accelerate",
+    "peft",
+    "bitsandbytes",
+    "gradio",
+    "chromadb",
+    "llama_index",
+    "sklearn",
+    "skimage",
+}
 
 
 def imports(path: Path):

@@ -64,7 +64,7 @@ def build_page(shop: Shop, user: int | None = None) -> Any:
 
 def _wire(gr: Any, kept: Conversations, page: Any, shown: list[Any], upload: Any, text: Any, send: Any) -> None:
     """Events: none of them is part of the interface for programs, which is ``chat`` alone."""
-    nothing = kept.shop and wording().said["nothing_known"]
+    nothing = str(wording().said["nothing_known"])
 
     def key(request: Any) -> str:
         return str(request.session_hash)
