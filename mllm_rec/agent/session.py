@@ -85,7 +85,7 @@ class Session:
 
     def refresh(self) -> Reply:
         """The list anew, with everything liked and disliked since."""
-        return self._list([self.words.say("refreshed")])
+        return self._list([self.words.say("refreshed")] if self._last else [])
 
     def like(self, item_id: str) -> Reply:
         """Count an item in from the next list on; the list shown stays as it is."""
