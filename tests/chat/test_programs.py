@@ -2,8 +2,6 @@
 
 import base64
 import io
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,34 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mllm_rec.agent.state import Chip
-from mllm_rec.chat import application, markup, pictures
+from mllm_rec.chat import markup, pictures
 from mllm_rec.chat.sessions import Conversations
 from mllm_rec.errors import InputError
-from mllm_rec.pipeline import open_shop
-
-
-@pytest.fixture(scope="module")
-def shop(workspace):
-    return open_shop(workspace)
-
-
-@pytest.fixture(scope="module")
-def server(shop):
-    import socket
-
-    import uvicorn
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = uvicorn.Server(uvicorn.Config(application(shop), host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}/"
-    running.should_exit = True
-    thread.join(10)
 
 
 @pytest.fixture(scope="module")
