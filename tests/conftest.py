@@ -1,11 +1,17 @@
 """A small shop on disk, and a workspace built from it, made once for all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mllm_rec.data.sources import demo
 from mllm_rec.pipeline import Inputs, Workspace, build
+
+# the same examples in every run; HYPOTHESIS_PROFILE=default looks for new ones
+settings.register_profile("same", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")
