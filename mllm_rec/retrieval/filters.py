@@ -206,8 +206,9 @@ def said_value(value: float | str | bool) -> str:
 
 
 def _said_amount(column: str, value: float | str) -> str:
-    """A bound as people write it: a price that is no whole number has two decimals."""
-    return f"{value:.2f}" if column == "price" and isinstance(value, float) and not value.is_integer() else said_value(value)
+    """A bound as people write it: a price in cents has two decimals."""
+    cents = column == "price" and isinstance(value, float) and not value.is_integer() and round(value, 2) == value
+    return f"{value:.2f}" if cents else said_value(value)
 
 
 def conjunction(parts: Iterable[Expression]) -> Expression | None:
