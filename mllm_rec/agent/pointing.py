@@ -101,7 +101,9 @@ class Pointing(Amounts):
         return end
 
     def _it(self) -> tuple[str, int]:
-        """What "it" means: the item pointed to before, else the first one shown."""
+        """What "it" means: the item this message named last, else the one pointed to before, else the first one shown."""
+        if self.intents and self.intents[-1].item:
+            return self.intents[-1].item, self.intents[-1].position
         if self.state.reference:
             return self.state.reference, 0
         return (self.state.last_list[0], 1) if self.state.last_list else ("", 0)

@@ -61,6 +61,8 @@ class Session:
         understanding = self._known(understand(message, self.shop.vocabulary, before))
         if picture is not None and self.shop.candidates.sees_pictures:
             self._look_at(picture)
+            # "what looks like this?" speaks of the picture, not of an item in the list
+            understanding = replace(understanding, intents=tuple(one for one in understanding.intents if one.kind != "similar"))
         elif picture is not None:
             understanding = replace(understanding, notes=(*understanding.notes, self.words.say("no_pictures")))
         self.state = self.state.apply(understanding, self.shop.catalog)

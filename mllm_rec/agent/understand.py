@@ -1,5 +1,6 @@
 """Plain words as typed filters, wishes and deeds; by rules, in time linear in the message."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -175,6 +176,8 @@ class _Message(Pointing):
         if value is None:
             self.notes.append(f"The {column.replace('_', ' ')} of what was shown is unknown.")
             return end
+        if column == self.vocabulary.price and self.vocabulary.cents:
+            value = math.ceil(round(float(value) * 100, 6)) / 100  # the middle of two prices in cents; no price lies between
         self._add(Compare(column, operator, value), place, end)
         return end
 

@@ -78,6 +78,12 @@ class Vocabulary:
         return "price" if "price" in self.columns and column_index(self.catalog, "price").known.any() else None
 
     @cached_property
+    def cents(self) -> bool:
+        """Whether every known price is in whole cents."""
+        index = column_index(self.catalog, "price")
+        return bool(np.allclose(np.round(index.values[index.known], 2), index.values[index.known], atol=1e-9))
+
+    @cached_property
     def time(self) -> str | None:
         """The column that tells when: a date, else a number column of years."""
         dates = [name for name, column in self.columns.items() if column.kind == "date" and column_index(self.catalog, name).known.any()]

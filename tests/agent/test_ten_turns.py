@@ -77,6 +77,25 @@ def test_a_picture_finds_itself_and_goes_with_its_chip(drawn):
     assert session.remove_chip(found.chips[0].id).chips == () and session.picture is None
 
 
+def test_that_is_what_was_named_last(drawn):
+    session = Session(drawn, size=6)
+    shown = session.turn("a lamp")
+    again = session.turn("I like the second one, more like that")
+    assert session.state.liked == (shown.items[1],) and session.state.reference == shown.items[1]
+    picture = Image.open(drawn.catalog.picture(drawn.catalog.position(again.items[0])))
+    looked = session.turn("what looks like this?", picture)
+    assert session.picture is not None and not session.state.reference
+    assert looked.items[0] == again.items[0], "this is the picture dropped with the words, not the item before"
+
+
+def test_cheaper_is_a_bound_in_cents(drawn):
+    session = Session(drawn, size=6)
+    prices = rows(drawn, session.turn("a lamp"))["price"]
+    cheaper = session.turn("cheaper")
+    label = next(chip.label for chip in cheaper.chips if "price" in chip.label)
+    assert rows(drawn, cheaper)["price"].max() < prices.median() and len(label.partition(".")[2]) in (0, 2)
+
+
 def test_a_conversation_can_be_put_away_and_taken_up(drawn):
     session = Session(drawn, 3)
     before = session.turn("a lamp")
