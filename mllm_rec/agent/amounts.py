@@ -1,6 +1,7 @@
 """Amounts and times in a message: "under 40", "between 20 and 50 cm", "from the nineties", "at least medium"."""
 
 import datetime
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -79,7 +80,7 @@ class Amounts:
 
     def said(self, start: int, end: int) -> str:
         """What was written, in one line."""
-        return " ".join(token.raw for token in self.tokens[start:end])
+        return re.sub(r"\( (.*?) \)", r"(\1)", " ".join(token.raw for token in self.tokens[start:end]))
 
     def ends(self, place: int) -> bool:
         """Whether a clause ends before ``place``."""

@@ -24,7 +24,7 @@ from mllm_rec.agent.english import (
 )
 from mllm_rec.agent.pointing import SUBJECTS, Pointing
 from mllm_rec.agent.state import Chip, DialogueState, Intent, Understanding
-from mllm_rec.agent.vocabulary import NAME, SEGMENT, Meaning, Vocabulary, middle
+from mllm_rec.agent.vocabulary import ARTICLES, NAME, SEGMENT, Meaning, Vocabulary, middle
 from mllm_rec.retrieval.columns import column_index
 from mllm_rec.retrieval.filters import And, Compare, Expression, In, Not, Or, columns, describe, disjunction, mask
 
@@ -475,7 +475,7 @@ class _Message(Pointing):
     def word(self, place: int) -> int:
         """Any other word: a wish; neighbors are one wish, and so is a whole title."""
         whole = self.vocabulary.titled(self.tokens, place)
-        if whole and whole[1] > 1:
+        if whole and whole[1] > 1 + (self.text(place) in ARTICLES):
             self._wish(None, self.said(place, place + whole[1]))
             return place + whole[1]
         if not self._plain_word(place):

@@ -21,7 +21,7 @@ SAME, SEGMENT, HEAD, NAME = 0, 10, 20, 30
 #: Slips of the pen are searched among the words of columns with at most this many values.
 _SPELLED_VALUES = 5_000
 _NAME_SHARE = 0.7
-_ARTICLES = ("the", "a", "an")
+ARTICLES = ("the", "a", "an")
 _YEAR_AFTER = re.compile(r"\s*\(\d{4}\)\s*$")
 _TRUTH = {"yes": True, "true": True, "y": True, "1": True, "no": False, "false": False, "n": False, "0": False}
 
@@ -212,15 +212,31 @@ class Vocabulary:
     # Titles
 
     def titled(self, tokens: list[Token], start: int) -> tuple[int, int] | None:
-        """The row whose whole title stands at ``tokens[start]``, and the number of tokens it takes; None where no or no single one does."""
+        """The row whose whole title stands at ``tokens[start]``, and the number of tokens it takes; None where no or no single one does.
+
+        A year in parentheses after it ("Sabrina (1954)") belongs to it, and tells namesakes apart.
+        """
         rows_of, longest = self._titles
-        begin = start + (tokens[start].text in _ARTICLES)
+        begin = start + (tokens[start].text in ARTICLES)
         reach = longest.get(tokens[begin].text, 0) if begin < len(tokens) else 0
         for length in range(min(reach, len(tokens) - begin), 0, -1):
-            rows = rows_of.get(" ".join(token.text for token in tokens[begin : begin + length]), ())
+            end = begin + length
+            rows = rows_of.get(" ".join(token.text for token in tokens[begin:end]), [])
+            year = "".join(token.text for token in tokens[end : end + 3])
+            if rows and re.fullmatch(r"\(\d{4}\)", year):
+                rows, end = [row for row in rows if self._year(row) in (year[1:-1], "")], end + 3
             if len(rows) == 1:
-                return rows[0], begin + length - start
+                return rows[0], end - start
         return None
+
+    def _year(self, row: int) -> str:
+        """The year of an item, from its time column or the end of its title; "" where neither says it."""
+        index = column_index(self.catalog, self.time) if self.time else None
+        if index is not None and index.known[row]:
+            value = index.values[row]
+            return str(value.astype("datetime64[Y]")) if index.kind == "date" else str(int(value))
+        said = _YEAR_AFTER.search(str(self.catalog.table["title"].iat[row])[:200])
+        return said.group().strip(" ()") if said else ""
 
     @cached_property
     def _titles(self) -> tuple[dict[str, list[int]], dict[str, int]]:
@@ -326,9 +342,9 @@ def _slips(word: str) -> set[str]:
 def _title_words(title: str) -> list[str]:
     title = _YEAR_AFTER.sub("", title[:200])
     words = [token.text for token in tokenize(title) if token.kind in ("word", "symbol")]
-    if len(words) > 1 and words[-1] in _ARTICLES and "," in title:
+    if len(words) > 1 and words[-1] in ARTICLES and "," in title:
         words = words[:-1]  # "Godfather, The"
-    return words[1:] if len(words) > 1 and words[0] in _ARTICLES else words
+    return words[1:] if len(words) > 1 and words[0] in ARTICLES else words
 
 
 def middle(catalog: Catalog, column: str, rows: np.ndarray) -> float | str | None:
