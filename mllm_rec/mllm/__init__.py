@@ -1,0 +1,1 @@
+"""The multimodal model: providers, prompts, captions and what they feed, reranking, wording, fine-tuning."""

@@ -1,0 +1,122 @@
+"""What the embedded model learns from: drawings of goods that no shop sells, and what they show."""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from mllm_rec.data.files import atomic, write_json
+from mllm_rec.data.sources.demo import DEMO, draw, read, recipes
+from mllm_rec.data.sources.drawing.scene import VIEWS, views
+from mllm_rec.mllm.schema import PROSE, UNKNOWN, CaptionSchema
+
+#: Seeds of the demo shop's drawings lie below; ours from here on, so that no drawing is ever shared.
+FIRST_SEED = 2**31
+#: What the drawings are made from.
+DRAWN = ("category", "color", "pattern", "shape", "material")
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One drawing to be: what it shows by field (``UNKNOWN`` where it hides it), and what ``draw`` needs."""
+
+    attributes: Mapping[str, str]
+    seed: int
+    hard: bool
+
+    def shown(self) -> dict[str, str]:
+        """The value of each drawn field; ``UNKNOWN`` where this view hides it."""
+        hidden = VIEWS[self.attributes["view"]]
+        return {field: UNKNOWN if field in hidden else self.attributes[field] for field in DRAWN}
+
+
+def drawings(domain_file: str | Path, count: int, seed: int, hard_share: float = 0.0, hidden_share: float = 0.08) -> list[Drawing]:
+    """``count`` goods, every attribute drawn evenly; none has the attributes of an item of the demo shop.
+
+    Args:
+        domain_file: what there is to draw.
+        count: how many.
+        seed: below 2^20; other seeds give other goods and other drawings.
+        hard_share: share of ``hard`` drawings.
+        hidden_share: share of views that hide something.
+    """
+    domain = read(domain_file)
+    taken = {tuple(item[field] for field in DRAWN) for item, _ in recipes(DEMO["domain_file"], DEMO["items"], DEMO["seed"]).values()}
+    rng = np.random.default_rng([seed, 4])
+    fields, kinds = domain["fields"], domain["categories"]
+    made: list[Drawing] = []
+    while len(made) < count:
+        name = str(rng.choice(list(kinds)))
+        kind = kinds[name]
+        hides = views(kind["drawn_as"])[1:]
+        attributes = {
+            "category": name,
+            "color": str(rng.choice(list(fields["color"]["hex"]))),
+            "pattern": str(rng.choice(fields["pattern"]["values"])),
+            "shape": str(rng.choice(kind["shapes"])),
+            "material": str(rng.choice(kind["materials"])),
+            "view": str(rng.choice(hides)) if rng.random() < hidden_share else "front",
+        }
+        own = FIRST_SEED + seed * 2**24 + len(made)
+        if tuple(attributes[field] for field in DRAWN) not in taken:
+            made.append(Drawing(attributes, own, bool(rng.random() < hard_share)))
+    return made
+
+
+def pixels(made: list[Drawing], domain_file: str | Path, side: int, folder: Path, progress: bool = True) -> np.ndarray:
+    """The drawings as the model's picture processor shrinks them: ``(len(made), side, side, 3)`` uint8, read from disk.
+
+    Drawn in parallel, in chunks that are kept in ``folder``: interrupted, the same call draws only what is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    key = {"drawings": [[dict(one.attributes), one.seed, one.hard] for one in made], "side": side, "domain": str(domain_file)}
+    said = folder / "drawings.json"
+    if not said.exists() or json.loads(said.read_text()) != key:
+        for old in folder.glob("*.npy"):
+            old.unlink()
+        write_json(said, key)
+    chunks = {start: made[start : start + _CHUNK] for start in range(0, len(made), _CHUNK)}
+    left = {start: chunk for start, chunk in chunks.items() if not (folder / f"{start}.npy").exists()}
+    bar = tqdm(total=len(made), initial=len(made) - sum(map(len, left.values())), desc="drawing", unit="picture", disable=not progress)
+    with bar, ProcessPoolExecutor() as workers:
+        jobs = [(folder / f"{start}.npy", chunk, domain_file, side) for start, chunk in left.items()]
+        for drawn in workers.map(_draw_chunk, jobs):
+            bar.update(drawn)
+    return np.concatenate([np.load(folder / f"{start}.npy") for start in chunks])
+
+
+def _draw_chunk(job: tuple[Path, list[Drawing], str | Path, int]) -> int:
+    from PIL import Image
+
+    path, chunk, domain_file, side = job
+    drawn = [
+        draw(one.attributes, one.seed, one.hard, domain_file=domain_file).resize((side, side), Image.Resampling.BICUBIC) for one in chunk
+    ]
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, np.stack([np.asarray(picture) for picture in drawn]))
+    return len(chunk)
+
+
+def sentence(shown: Mapping[str, str]) -> str:
+    """What a picture shows, in one sentence: "A striped red mug of ceramic, tapered."."""
+    known = {field: value for field, value in shown.items() if value != UNKNOWN}
+    if not known:
+        return "Nothing that is known here can be made out."
+    words = [known[field] for field in ("pattern", "color") if field in known]
+    noun = known.get("category", "surface" if words else "silhouette")
+    article = "An" if (words or [noun])[0][0] in "aeiou" else "A"
+    made = f" of {known['material']}" if "material" in known else ""
+    formed = f", {known['shape']}" if "shape" in known else ""
+    close = "" if "category" in known else " seen close up"
+    return f"{article} {' '.join([*words, noun])}{made}{formed}{close}."
+
+
+def answer(schema: CaptionSchema, shown: Mapping[str, str]) -> str:
+    """The caption of a drawing, as the JSON that the schema asks for."""
+    said = {name: [] if field.many else shown.get(name, UNKNOWN) for name, field in schema.fields.items()}
+    return json.dumps({**said, PROSE: sentence(shown)}, separators=(",", ":"), ensure_ascii=False)

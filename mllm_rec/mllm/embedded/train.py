@@ -1,0 +1,220 @@
+"""The recipe of the embedded model: first to see, then to say.
+
+The tower learns each field with a linear head; the heads are then kept as a lesser loss while the whole
+model learns to write captions. Text alone teaches the tower little; heads first is what makes it see.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mllm_rec.data.files import atomic
+from mllm_rec.mllm.embedded.corpus import DRAWN, Drawing, answer
+from mllm_rec.mllm.embedded.model import Size, new_model, new_processor
+from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
+
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the embedded model is trained; the defaults are those of the model that ships."""
+
+    drawings: int = 18_000
+    validation: int = 1_500
+    hard_share: float = 0.2  #: of the training drawings
+    hidden_share: float = 0.12  #: views that hide something
+    foreign_share: float = 0.06  #: of a batch: pictures of nothing, whose every field is unknown
+    batch_size: int = 32
+    head_steps: int = 1_800
+    head_lr: float = 2e-3
+    word_steps: int = 3_000
+    word_lr: float = 1.2e-3
+    head_weight: float = 0.2  #: of the heads' loss beside the words'
+    seed: int = 1
+    keep_every: int = 200  #: steps between two checkpoints
+    size: Size = field(default_factory=Size)
+
+
+class Heads(nn.Module):
+    """One linear reading of the tower's tokens for each field: ``(batch, tokens, dim)`` to logits by field."""
+
+    def __init__(self, values: dict[str, list[str]], dim: int):
+        super().__init__()
+        self.fields = nn.ModuleDict({name: nn.Linear(2 * dim, len(known)) for name, known in values.items()})
+
+    def forward(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Logits of each field's values."""
+        seen = torch.cat([tokens.mean(1), tokens.amax(1)], dim=1).float()
+        return {name: head(seen) for name, head in self.fields.items()}
+
+
+class Lessons:
+    """Batches of drawings with what they show: pixels, head targets and caption tokens."""
+
+    def __init__(
+        self, pictures: np.ndarray, drawings: list[Drawing], schema: CaptionSchema, processor: Any, prompt: list[int], recipe: Recipe
+    ):
+        self.recipe, self.pictures = recipe, pictures
+        self.values = {name: [*schema.fields[name].values, UNKNOWN] for name in DRAWN}
+        shown = [one.shown() for one in drawings] + [dict.fromkeys(DRAWN, UNKNOWN)]
+        self.targets = {name: torch.tensor([known.index(row[name]) for row in shown]) for name, known in self.values.items()}
+        tokenizer = processor.tokenizer
+        answers = [tokenizer(answer(schema, row), add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] for row in shown]
+        longest = max(map(len, answers))
+        self.answers = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in answers])
+        self.lengths = torch.tensor([len(row) for row in answers])
+        self.prompt = torch.tensor(prompt)
+
+    def batch(self, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Pixels ``(batch, 3, side, side)`` in [-1, 1] and the row of each in the targets; the last row stands for foreign pictures."""
+        rows = generator.integers(len(self.pictures), size=self.recipe.batch_size)
+        drawn = self.pictures[rows].astype(np.float32)
+        drawn = _moved(drawn, generator) * generator.uniform(0.92, 1.08, (len(rows), 1, 1, 3)).astype(np.float32)
+        foreign = generator.random(len(rows)) < self.recipe.foreign_share
+        for row in np.flatnonzero(foreign):
+            drawn[row] = _foreign(drawn, generator)
+        rows = np.where(foreign, len(self.pictures), rows)
+        pixels = torch.from_numpy(drawn.clip(0, 255)).permute(0, 3, 1, 2).div(127.5).sub(1)
+        return pixels.contiguous(memory_format=torch.channels_last), torch.from_numpy(rows)
+
+    def words(self, rows: Tensor) -> dict[str, Tensor]:
+        """Token ids, mask and labels of the rows' conversations; only the answer is learned."""
+        answers = self.answers[rows, : int(self.lengths[rows].max())]
+        prompt = self.prompt.expand(len(rows), -1)
+        mask = torch.arange(answers.shape[1]) < self.lengths[rows, None]
+        labels = torch.cat([torch.full_like(prompt, _IGNORED), answers.masked_fill(~mask, _IGNORED)], dim=1)
+        return {
+            "input_ids": torch.cat([prompt, answers], dim=1),
+            "attention_mask": torch.cat([torch.ones_like(prompt, dtype=torch.bool), mask], dim=1).long(),
+            "labels": labels,
+        }
+
+
+def _moved(drawn: np.ndarray, generator: np.random.Generator, most: int = 5) -> np.ndarray:
+    """Shifted by a few pixels, the edge repeated, and mirrored half of the time."""
+    padded = np.pad(drawn, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
+    down, right = generator.integers(0, 2 * most + 1, 2)
+    side = drawn.shape[1]
+    drawn = padded[:, down : down + side, right : right + side]
+    return np.ascontiguousarray(drawn[:, :, ::-1]) if generator.random() < 0.5 else drawn
+
+
+def _foreign(drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A picture of nothing: one color, noise, a gradient, or drawings cut up and thrown together."""
+    side = drawn.shape[1]
+    kind = generator.integers(4)
+    color = generator.uniform(0, 255, 3)
+    if kind == 0:
+        return np.broadcast_to(color, (side, side, 3)).astype(np.float32)
+    if kind == 1:
+        return generator.normal(color, generator.uniform(5, 80), (side, side, 3)).astype(np.float32)
+    if kind == 2:
+        slope = np.linspace(0, 1, side)[:, None] * generator.normal() + np.linspace(0, 1, side) * generator.normal()
+        return (color + slope[:, :, None] * generator.uniform(0, 120, 3)).astype(np.float32)
+    tiles = int(generator.choice([2, 4, 7]))
+    width = side // tiles
+    picture = np.zeros((side, side, 3), dtype=np.float32)
+    for y in range(tiles):
+        for x in range(tiles):
+            top, left = generator.integers(0, side - width + 1, 2)
+            piece = drawn[generator.integers(len(drawn)), top : top + width, left : left + width]
+            picture[y * width : (y + 1) * width, x * width : (x + 1) * width] = np.rot90(piece, generator.integers(4))
+    return picture
+
+
+class Training:
+    """The two stages over one stream of batches, kept every few steps and taken up where it stopped."""
+
+    def __init__(self, lessons: Lessons, processor: Any, recipe: Recipe, folder: Path, device: str = "cpu"):
+        torch.manual_seed(recipe.seed)
+        self.lessons, self.recipe, self.device = lessons, recipe, device
+        self.model = new_model(processor, recipe.size).to(device, memory_format=torch.channels_last)
+        self.heads = Heads(lessons.values, recipe.size.widths[-1]).to(device)
+        self.path = folder / "resume.pt"
+        self.folder = folder
+        self.tower = self.model.model.vision_tower
+
+    def run(self, progress: bool = True) -> Any:
+        """The trained model."""
+        found = torch.load(self.path, weights_only=True) if self.path.exists() else None
+        said = str(asdict(self.recipe))
+        if found and found["recipe"] != said:
+            found = None
+        see = (self.recipe.head_steps, self.recipe.head_lr, self._see, [*self.tower.parameters(), *self.heads.parameters()])
+        say = (self.recipe.word_steps, self.recipe.word_lr, self._say, [*self.model.parameters(), *self.heads.parameters()])
+        for stage, (steps, lr, loss, parameters) in enumerate((see, say)):
+            if found and found["stage"] > stage:
+                continue
+            optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.02, betas=(0.9, 0.98))
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(steps))
+            first = 0
+            if found and found["stage"] == stage:
+                first = found["step"]
+                self.model.load_state_dict(found["model"])
+                self.heads.load_state_dict(found["heads"])
+                optimizer.load_state_dict(found["optimizer"])
+                schedule.load_state_dict(found["schedule"])
+            self.model.train()
+            bar = tqdm(
+                range(first, steps), ("seeing", "saying")[stage], steps, initial=first, unit="step", disable=not progress, mininterval=2
+            )
+            shown: dict[str, float] = {}
+            for step in bar:
+                pixels, rows = self.lessons.batch(np.random.default_rng([self.recipe.seed, stage, step]))
+                terms = loss(pixels.to(self.device), rows)
+                optimizer.zero_grad()
+                sum(terms.values()).backward()
+                nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimizer.step()
+                schedule.step()
+                shown = {name: 0.95 * shown.get(name, float(term)) + 0.05 * float(term) for name, term in terms.items()}
+                bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
+                if (step + 1) % self.recipe.keep_every == 0 or step + 1 == steps:
+                    self._keep(stage, step + 1, optimizer, schedule, said)
+        return self.model.eval()
+
+    def _keep(self, stage: int, step: int, optimizer: Any, schedule: Any, said: str) -> None:
+        state = {"model": self.model, "heads": self.heads, "optimizer": optimizer, "schedule": schedule}
+        with atomic(self.path) as temporary:
+            torch.save(
+                {"stage": stage, "step": step, "recipe": said, **{name: part.state_dict() for name, part in state.items()}}, temporary
+            )
+
+    def _see(self, pixels: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        with _fast(self.device):
+            tokens = self.tower(pixels).last_hidden_state
+        return self._head_terms(tokens, rows, 1.0)
+
+    def _say(self, pixels: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        words = {name: value.to(self.device) for name, value in self.lessons.words(rows).items()}
+        labels = words.pop("labels")
+        seen: list[Tensor] = []
+        hook = self.tower.register_forward_hook(lambda _, __, output: seen.append(output.last_hidden_state))
+        with _fast(self.device):
+            logits = self.model(pixel_values=pixels, **words).logits
+        hook.remove()
+        said = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=_IGNORED)
+        return {"words": said * 4, **self._head_terms(seen[0], rows, self.recipe.head_weight)}
+
+    def _head_terms(self, tokens: Tensor, rows: Tensor, weight: float) -> dict[str, Tensor]:
+        logits = self.heads(tokens)
+        return {name: weight * F.cross_entropy(logits[name], self.lessons.targets[name][rows].to(self.device)) for name in logits}
+
+
+def _cosine(steps: int, warmup: int = 100) -> Callable[[int], float]:
+    return lambda step: min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps))))
+
+
+def _fast(device: str) -> Any:
+    """bfloat16 where the processor computes in it."""
+    able = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.split(":")[0], torch.bfloat16, enabled=able)

@@ -1,0 +1,143 @@
+"""The words said to models: one YAML file for each job and version; a user's folder comes first."""
+
+import hashlib
+import os
+import re
+import string
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mllm_rec import resources
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.providers.base import Conversation
+
+#: Names the folder whose prompts take the place of ours.
+FOLDER = "MLLM_REC_PROMPTS"
+_LONGEST = 2_000
+_TEMPLATE_TOKENS = re.compile(r"<\|[^<>|]{0,40}\|>|<\s*/?\s*(?:s|image|item|items|pad|unk|bos|eos|start_of_turn|end_of_turn|user|evidence)\s*>|\[/?INST\]|<<\s*/?SYS\s*>>", re.IGNORECASE)
+_PARTS = {"job", "version", "inputs", "picture", "system", "body", "answer", "tests"}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One job's words.
+
+    Attributes:
+        job, version: where it lies, ``prompts/<job>/<version>.yaml``.
+        inputs: longest length of each input, in characters.
+        picture: whether a picture goes with it.
+        system, body: the words; ``{name}`` stands for an input.
+        answer: ``"schema"``, or the regular expression that an answer must match whole.
+        key: hash of all of it.
+        tests: inputs, what must and must not stand in the words.
+    """
+
+    job: str
+    version: str
+    inputs: Mapping[str, int]
+    picture: bool
+    system: str
+    body: str
+    answer: str
+    key: str
+    path: Path
+    tests: tuple[Mapping[str, Any], ...] = field(default=())
+
+    def say(self, picture: Any = None, **inputs: Any) -> Conversation:
+        """The conversation for some inputs; every input is data: cut to length and made harmless.
+
+        Raises:
+            InputError: an input is missing or unknown, or a picture is needed.
+        """
+        if set(inputs) != set(self.inputs):
+            raise InputError(f"prompt '{self.job}' wants {', '.join(self.inputs) or 'no inputs'}, but got {', '.join(inputs) or 'none'}")
+        if self.picture and picture is None:
+            raise InputError(f"prompt '{self.job}' needs a picture")
+        said = self.body.format(**{name: harmless(value, self.inputs[name]) for name, value in inputs.items()})
+        content: list[dict[str, Any]] = [{"type": "image", "image": picture}] if picture is not None else []
+        messages: Conversation = [{"role": "system", "content": [{"type": "text", "text": self.system}]}] if self.system else []
+        return [*messages, {"role": "user", "content": [*content, {"type": "text", "text": said}]}]
+
+    def accepts(self, answer: str) -> bool:
+        """Whether an answer has the form asked for."""
+        return self.answer == "schema" or re.fullmatch(self.answer, answer.strip(), re.DOTALL) is not None
+
+
+def harmless(value: Any, longest: int = _LONGEST) -> str:
+    """Someone's words as data: no control characters, none of the marks that set off turns or parts of a prompt, cut to length."""
+    text = unicodedata.normalize("NFC", str(value))
+    text = "".join(" " if unicodedata.category(sign) in ("Cc", "Cf", "Zl", "Zp", "Cs") else sign for sign in text[: 4 * longest])
+    while (cleaned := _TEMPLATE_TOKENS.sub(" ", text)) != text:
+        text = cleaned
+    text = re.sub(r"\s+", " ", text).strip()
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def load_prompt(job: str, version: str = "v1") -> Prompt:
+    """The prompt of a job: the user's, where the folder that ``MLLM_REC_PROMPTS`` names has it, else ours.
+
+    Raises:
+        InputError: there is none, or the file is not a prompt.
+    """
+    own = Path(os.environ[FOLDER]) / job / f"{version}.yaml" if os.environ.get(FOLDER) else None
+    try:
+        return read_prompt(own if own is not None and own.exists() else resources.path(f"{job}/{version}.yaml"))
+    except FileNotFoundError:
+        raise InputError(f"there is no prompt '{job}' in version '{version}'; 'mllm-rec prompts list' names them") from None
+
+
+def read_prompt(path: Path) -> Prompt:
+    """A prompt file, read and checked.
+
+    Raises:
+        InputError: not a prompt; the message names the part.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        said = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a prompt: {error}") from error
+    if not isinstance(said, dict) or not {"job", "version", "body", "answer"} <= set(said) or set(said) - _PARTS:
+        raise InputError(f"{path} is not a prompt; it needs job, version, body and answer, and may have {', '.join(sorted(_PARTS))}")
+    inputs = {name: int((entry or {}).get("longest", _LONGEST)) for name, entry in (said.get("inputs") or {}).items()}
+    body, system = str(said["body"]).strip(), str(said.get("system") or "").strip()
+    try:
+        named = {name for _, name, _, _ in string.Formatter().parse(body) if name is not None}
+    except ValueError as error:
+        raise InputError(f"{path}: the body can't be filled in: {error}; write {{{{ for a brace") from error
+    if named != set(inputs):
+        raise InputError(f"{path}: the body speaks of {', '.join(sorted(named)) or 'nothing'}, but the inputs are {', '.join(inputs) or 'none'}")
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    answer, tests = str(said["answer"]), tuple(said.get("tests") or ())
+    try:
+        re.compile(answer)
+    except re.error as error:
+        raise InputError(f"{path}: the answer's regular expression is wrong: {error}") from error
+    return Prompt(said["job"], str(said["version"]), inputs, bool(said.get("picture")), system, body, answer, key, path, tests)
+
+
+def all_prompts() -> list[Prompt]:
+    """Every prompt that says something to a model, the user's in place of ours."""
+    root = resources.path("caption").parent
+    own = Path(os.environ[FOLDER]) if os.environ.get(FOLDER) else None
+    folders = [root, *([own] if own is not None else [])]
+    found = {path.relative_to(folder): path for folder in folders for path in sorted(folder.glob("*/*.yaml"))}
+    return [read_prompt(path) for path in found.values() if "answer" in (yaml.safe_load(path.read_text(encoding="utf-8")) or {})]
+
+
+def check_prompt(prompt: Prompt) -> list[str]:
+    """What the tests inside a prompt find wrong; empty where all pass."""
+    wrong = []
+    for number, test in enumerate(prompt.tests, 1):
+        conversation = prompt.say(picture=object() if prompt.picture else None, **test.get("inputs", {}))
+        said = "\n".join(part["text"] for message in conversation for part in message["content"] if part["type"] == "text")
+        wrong += [f"test {number}: “{words}” is missing" for words in test.get("says", ()) if words not in said]
+        wrong += [f"test {number}: “{words}” must not be said" for words in test.get("never", ()) if words in said]
+        wrong += [f"test {number}: the answer “{answer}” is not accepted" for answer in test.get("answers", ()) if not prompt.accepts(answer)]
+        wrong += [f"test {number}: the answer “{answer}” is accepted" for answer in test.get("refuses", ()) if prompt.accepts(answer)]
+    return wrong

@@ -1,0 +1,282 @@
+"""A vision-language model on this machine, by name or folder, in the form transformers saves it."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.providers.base import Answer, Conversation, ProviderError
+
+#: What a model says about itself, beside its weights.
+CARD = "mllm_rec.json"
+#: What lies in a folder that holds pickles instead of safetensors.
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+class Local:
+    """A model loaded by ``AutoModelForImageTextToText``.
+
+    Args:
+        model: folder, or name on the hub; read from the local cache only where ``HF_HUB_OFFLINE`` is set.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; None: a GPU if there is one.
+        dtype: of the weights: ``float32``, ``bfloat16``, ``float16``; None: as saved on a GPU, float32 elsewhere.
+        bits: 8 or 4 quantizes by bitsandbytes.
+        adapter: folder of a LoRA adapter.
+        batch_size: conversations answered side by side; halved where memory runs out.
+
+    Raises:
+        InputError: no such model, no processor, no safetensors, a device or quantization that isn't there.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        device: str | None = None,
+        dtype: str | None = None,
+        bits: int | None = None,
+        adapter: Path | None = None,
+        batch_size: int = 32,
+    ):
+        import torch
+
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise InputError(f"device '{device}' was asked for, but there is no CUDA here; leave --device out, or say cpu")
+        if bits == 4 and device == "cpu":
+            raise InputError("4-bit models can't answer on a CPU (bitsandbytes has no kernel for single rows there); use 8 bits or a GPU")
+        self.name, self.device, self.batch_size = str(model), device, batch_size
+        self.folder = Path(model)
+        self._check_folder()
+        self.model, self.processor = self._load(dtype, bits)
+        self.card = json.loads((self.folder / CARD).read_text(encoding="utf-8")) if (self.folder / CARD).exists() else {}
+        self.prompts = self.card.get("prompts", "v1")
+        self.adapters: list[str] = []
+        identity = [self._weights(), bits, str(self.model.dtype)]
+        self.key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+        if adapter is not None:
+            self.use(adapter)
+        self._grammars: dict[str, Any] = {}
+        self._capabilities = self._probe()
+
+    # Loading
+
+    def _check_folder(self) -> None:
+        if not self.folder.is_dir():
+            if self.folder.is_absolute() or self.name.startswith((".", "~")):
+                raise InputError(f"there is no folder {self.folder}; --mllm wants embedded, none, a model's folder or hub name, or openai:MODEL@URL")
+            return
+        if not (self.folder / "config.json").exists():
+            raise InputError(f"{self.folder} holds no model: config.json is missing")
+        if not list(self.folder.glob("*.safetensors")):
+            pickled = [name for name in _PICKLES if (self.folder / name).exists()]
+            kind = f"only {pickled[0]}, a pickle, which may run code" if pickled else "no weights"
+            raise InputError(f"{self.folder} holds {kind}; save the model as safetensors (model.save_pretrained)")
+        if not any((self.folder / name).exists() for name in ("processor_config.json", "preprocessor_config.json")):
+            raise InputError(f"{self.folder} has no processor (processor_config.json); save it beside the model (processor.save_pretrained)")
+
+    def _load(self, dtype: str | None, bits: int | None) -> tuple[Any, Any]:
+        import torch
+        import transformers
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        import mllm_rec.mllm.embedded.tower  # noqa: F401 (registers the tower)
+
+        wanted: dict[str, Any] = {"trust_remote_code": False}
+        weights: dict[str, Any] = {"use_safetensors": True, "dtype": getattr(torch, dtype) if dtype else ("auto" if self.device != "cpu" else torch.float32)}
+        if bits:
+            weights["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=bits == 8, load_in_4bit=bits == 4)
+            weights["device_map"] = {"": self.device}
+        try:
+            with _quiet():
+                processor = AutoProcessor.from_pretrained(self.name, **wanted)
+                model = AutoModelForImageTextToText.from_pretrained(self.name, **weights, **wanted)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(f"'{self.name}' can't be loaded as an image-text-to-text model: {first}") from error
+        if getattr(processor, "image_processor", None) is None:
+            raise InputError(f"'{self.name}' reads no pictures: its processor has no image part; a captioning model needs one")
+        if getattr(processor, "chat_template", None) is None:
+            raise InputError(f"'{self.name}' has no chat template; add chat_template.jinja to its folder")
+        if processor.tokenizer.pad_token is None:
+            processor.tokenizer.pad_token = processor.tokenizer.eos_token
+        processor.tokenizer.padding_side = "left"
+        return (model if bits else model.to(self.device)).eval(), processor
+
+    def _weights(self) -> Any:
+        """What tells one model from another: the content of a folder's files, or name and commit on the hub."""
+        if not self.folder.is_dir():
+            return [self.name, getattr(self.model.config, "_commit_hash", None)]
+        files = sorted([*self.folder.glob("*.safetensors"), *self.folder.glob("*.json"), *self.folder.glob("*.jinja")])
+        return [[path.name, hashlib.file_digest(open(path, "rb"), "sha256").hexdigest()] for path in files]  # noqa: SIM115
+
+    def _probe(self) -> frozenset[str]:
+        return frozenset({"vision", "schema", "logprobs", "score", "stream"})
+
+    # Adapters
+
+    def use(self, adapter: Path | None) -> None:
+        """Switch to a LoRA adapter, loaded when first asked for; None switches all off, and gives exactly the base model.
+
+        Raises:
+            InputError: not an adapter, or one of another base.
+        """
+        from peft import PeftModel
+
+        if adapter is None:
+            if self.adapters:
+                self.model.base_model.disable_adapter_layers()
+            return
+        name = Path(adapter).name
+        if name not in self.adapters:
+            from mllm_rec.mllm.adapters import check_adapter
+
+            check_adapter(Path(adapter), self.key)
+            try:
+                if not self.adapters:
+                    self.model = PeftModel.from_pretrained(self.model, str(adapter), adapter_name=name).eval()
+                else:
+                    self.model.load_adapter(str(adapter), adapter_name=name)
+            except (ValueError, RuntimeError, OSError) as error:
+                raise InputError(f"{adapter} doesn't fit '{self.name}': {str(error).splitlines()[0]}") from error
+            self.adapters.append(name)
+        self.model.base_model.enable_adapter_layers()
+        self.model.set_adapter(name)
+
+    # Answering
+
+    def capabilities(self) -> frozenset[str]:
+        """What it can do."""
+        return self._capabilities
+
+    def generate(
+        self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None = None, max_tokens: int = 512
+    ) -> list[Answer]:
+        """An answer to each conversation; see ``Provider``. A batch that memory can't hold is halved."""
+        import torch
+
+        answers: list[Answer] = []
+        start = 0
+        while start < len(conversations):
+            batch = conversations[start : start + self.batch_size]
+            try:
+                answers += self._generate(batch, schema, max_tokens)
+            except (torch.OutOfMemoryError, MemoryError) as error:
+                if self.batch_size == 1:
+                    raise ProviderError(f"'{self.name}' needs more memory for one picture than there is") from error
+                self.batch_size = max(1, self.batch_size // 2)
+                continue
+            start += len(batch)
+        return answers
+
+    def _generate(self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None, max_tokens: int) -> list[Answer]:
+        import torch
+        from transformers import LogitsProcessorList
+
+        from mllm_rec.mllm.providers.constrained import Recorder
+
+        inputs = self.inputs(conversations)
+        width = inputs["input_ids"].shape[1]
+        ends = self._ends()
+        recorder = Recorder(self._grammar(schema) if schema is not None else None, len(conversations), width, ends)
+        with torch.inference_mode(), _quiet():
+            sequences = self.model.generate(
+                **inputs,
+                do_sample=False,
+                num_beams=1,
+                max_new_tokens=max_tokens,
+                logits_processor=LogitsProcessorList([recorder]),
+                pad_token_id=self.processor.tokenizer.pad_token_id,
+                eos_token_id=ends,
+            )
+        logprobs = recorder.finish(sequences)
+        answers = []
+        for row, values in zip(sequences[:, width:].tolist(), logprobs, strict=True):
+            count = next((place for place, token in enumerate(row) if token in ends), len(row))
+            answers.append(self._answer(row[:count], values[:count], whole=count < len(row) or schema is None))
+        return answers
+
+    def _answer(self, ids: list[int], logprobs: list[float], whole: bool) -> Answer:
+        """Text and tokens of one answer; a token's text is what it adds, so that the pieces join to the text."""
+        decode = self.processor.tokenizer.decode
+        pieces, before = [], ""
+        for count in range(1, len(ids) + 1):
+            text = decode(ids[:count], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            known = text if not text.endswith("\ufffd") else before
+            pieces.append(known[len(before) :])
+            before = known
+        text = decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Answer(text, tuple(zip(pieces, logprobs, strict=True)), error="" if whole else f"the answer has more than {len(ids)} tokens")
+
+    def stream(self, conversation: Conversation, max_tokens: int = 512) -> Iterator[str]:
+        """The answer, piece by piece."""
+        from threading import Thread
+
+        import torch
+        from transformers import TextIteratorStreamer
+
+        streamer = TextIteratorStreamer(self.processor.tokenizer, skip_prompt=True, skip_special_tokens=True, timeout=600)
+        inputs = self.inputs([conversation])
+
+        def run() -> None:
+            try:
+                with torch.inference_mode(), _quiet():
+                    self.model.generate(**inputs, do_sample=False, max_new_tokens=max_tokens, streamer=streamer)
+            finally:
+                streamer.end()
+
+        thread = Thread(target=run, daemon=True)
+        thread.start()
+        yield from streamer
+        thread.join()
+
+    def score(self, prefix: Conversation, continuations: Sequence[str], labels: tuple[str, str] = ("yes", "no")) -> np.ndarray:
+        """See ``Provider``."""
+        from mllm_rec.mllm.packed import score
+
+        return score(self, prefix, continuations, labels)
+
+    def inputs(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
+        """What the model takes, on its device; rows padded on the left."""
+        with _quiet():
+            made = self.processor.apply_chat_template(
+                list(conversations), tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt", processor_kwargs={"padding": True}
+            )
+        return {name: value.to(self.device) for name, value in made.items()}
+
+    def _ends(self) -> list[int]:
+        """Ids of the tokens that end an answer."""
+        said = self.model.generation_config.eos_token_id
+        ends = {self.processor.tokenizer.eos_token_id, *(said if isinstance(said, list) else [said])}
+        return sorted(end for end in ends if end is not None)
+
+    def _grammar(self, schema: Mapping[str, Any]) -> Any:
+        from mllm_rec.mllm.providers.constrained import Grammar
+
+        said = json.dumps(schema)
+        if said not in self._grammars:
+            size = self.model.get_output_embeddings().weight.shape[0]
+            self._grammars[said] = Grammar(self.processor.tokenizer, schema, size)
+        return self._grammars[said]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's own chatter."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
