@@ -81,7 +81,21 @@ def build_command(args: argparse.Namespace) -> Answer:
         split=args.split,
         domain=args.domain,
     )
-    return build(inputs, args.out, systems=args.systems, seeds=args.seeds)
+    return build(inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed)
+
+
+def captions_command(args: argparse.Namespace) -> Answer:
+    """What the multimodal model said of every picture."""
+    from mllm_rec.pipeline import Workspace, captions
+
+    return captions(Workspace.open(args.workspace), args.show, args.sheet, args.out)
+
+
+def prompts_command(args: argparse.Namespace) -> Answer:
+    """The words said to models: list, show or check them."""
+    from mllm_rec.pipeline.describe import prompts
+
+    return prompts(args.action, args.job)
 
 
 def systems_command(args: argparse.Namespace) -> Answer:
@@ -212,10 +226,27 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--out", type=Path, required=True, metavar="W", help="workspace folder")
     added.add_argument("--systems", type=names, metavar="A,B", help="systems to train (see 'mllm-rec systems')")
     added.add_argument("--seeds", type=positive, default=1, metavar="N", help="train each system N times (default 1)")
+    _model(added)
+    added.add_argument("--retry-failed", action="store_true", help="caption those pictures again that failed before")
+    added = command("captions", captions_command, "example: mllm-rec captions shop --show 12")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
+    added.add_argument("--show", type=positive, default=0, metavar="N", help="a contact sheet of N pictures with their captions")
+    added.add_argument("--sheet", type=Path, metavar="PNG", help="where the contact sheet goes (default W/captions.png)")
+    added.add_argument("--out", type=Path, metavar="FILE", help="item_id, field, value, confidence, source, conflict: .parquet or .csv")
+
+
+def _model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mllm", metavar="MODEL", help="embedded, none, a model's folder or hub name, or openai:MODEL@URL (also: MLLM_REC_MLLM)"
+    )
+    parser.add_argument("--adapter", type=Path, metavar="DIR", help="LoRA adapter to put on the model")
 
 
 def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     command("systems", systems_command)
+    added = command("prompts", prompts_command, "MLLM_REC_PROMPTS names a folder whose <job>/<version>.yaml take the place of ours.")
+    added.add_argument("action", choices=["list", "show", "check"], help="what to do")
+    added.add_argument("job", nargs="?", help="only this job: caption, match, word")
     added = command("train", train_command, "example: mllm-rec train shop --systems freedom --set drop=0.9")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--systems", type=names, required=True, metavar="A,B", help="systems to train")

@@ -4,12 +4,11 @@ import base64
 import binascii
 import io
 import re
-import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mllm_rec.data.pictures import MOST_PIXELS
+from mllm_rec.data.pictures import opened
 from mllm_rec.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ MOST_BYTES = 10_000_000
 KINDS = ("JPEG", "PNG", "WEBP")
 #: Side of a card's thumbnail and of one in the talk, in pixels; a card shows 240 of them, twice that on fine screens.
 CARD_SIDE, SENT_SIDE = 448, 96
+#: Longest side of a picture in memory, in pixels.
+DECODED_SIDE = 1024
 _DATA_URL = re.compile(r"data:image/(png|jpe?g|webp)(;[^,;]{1,40})*;base64,", re.IGNORECASE)
 
 
@@ -64,32 +65,10 @@ def _too_large() -> InputError:
 
 
 def _opened(content: bytes, name: str) -> "Image.Image":
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=KINDS) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise InputError(f"{name} has {image.width} x {image.height} pixels, more than {MOST_PIXELS:,}; make it smaller")
-                image.draft("RGB", (1024, 1024))
-                return _on_white(ImageOps.exif_transpose(image))
-    except UnidentifiedImageError:
-        raise InputError(f"{name} is not a picture; it must be PNG, JPEG or WebP") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{name} has too many pixels; make it smaller") from None
-    except (OSError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        raise InputError(f"{name} is a broken picture: {error}") from None
-
-
-def _on_white(image: "Image.Image") -> "Image.Image":
-    """RGB; where the picture is transparent it is white."""
-    from PIL import Image
-
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
+        return opened(content, DECODED_SIDE, KINDS)
+    except ValueError as error:
+        raise InputError(f"{name} {error}; wanted PNG, JPEG or WebP") from None
 
 
 def sent(image: "Image.Image") -> str:

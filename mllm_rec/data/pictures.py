@@ -1,13 +1,19 @@
 """Which of the files that a catalog names can be used."""
 
 import functools
+import io
 import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 #: Pictures of more pixels are not decoded: no catalog needs them, and such a file can be made to fill the memory.
 MOST_PIXELS = 100_000_000
@@ -69,6 +75,46 @@ def _broken(path: Path) -> str | None:
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
         return f"is a broken picture: {error}"
     return None
+
+
+def on_white(image: "Image.Image") -> "Image.Image":
+    """RGB of a picture of any mode, white where it is transparent."""
+    from PIL import Image
+
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image, dtype=np.float64)
+        most = 65_535.0 if image.mode.startswith("I;16") else max(1.0, float(np.nanmax(values)))
+        return Image.fromarray((np.clip(np.nan_to_num(values) / most, 0, 1) * 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def opened(content: bytes, side: int, formats: Sequence[str] = FORMATS) -> "Image.Image":
+    """A picture file as RGB, upright, white where it is transparent, its longest side at most ``side`` pixels.
+
+    Raises:
+        ValueError: no picture, a broken one, or one of more than ``MOST_PIXELS`` pixels; the message says which.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=[name for name in formats if name in _formats()]) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise ValueError(f"has {image.width} x {image.height} pixels, more than {MOST_PIXELS:,}")
+                image.draft("RGB", (side, side))
+                small = on_white(ImageOps.exif_transpose(image))
+                small.thumbnail((side, side))
+                return small
+    except UnidentifiedImageError:
+        raise ValueError(f"is no picture ({', '.join(formats)})") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ValueError(f"has more than {MOST_PIXELS:,} pixels") from None
+    except (OSError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"is a broken picture: {error}") from None
 
 
 def faults(root: Path, cells: Sequence[str | None], picture: bool = True) -> list[str | None]:

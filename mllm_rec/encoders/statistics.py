@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 from PIL import ImageOps
 
-from mllm_rec.data.pictures import MOST_PIXELS
+from mllm_rec.data.pictures import MOST_PIXELS, on_white
 
 #: Pictures are looked at in this many pixels a side; another aspect ratio is squeezed, and kept as a number.
 SIDE = 128
@@ -39,7 +39,7 @@ def pixels(source: "bytes | PIL.Image.Image") -> tuple[np.ndarray, float]:
         raise ValueError(f"{image.width} x {image.height} pixels; at most {MOST_PIXELS:,} are read")
     image = ImageOps.exif_transpose(image)
     aspect = image.width / image.height
-    return np.asarray(_on_white(image).resize((SIDE, SIDE), PIL.Image.Resampling.BOX, reducing_gap=3.0)), aspect
+    return np.asarray(on_white(image).resize((SIDE, SIDE), PIL.Image.Resampling.BOX, reducing_gap=3.0)), aspect
 
 
 def describe(source: "bytes | PIL.Image.Image") -> np.ndarray:
@@ -68,18 +68,6 @@ def statistics(rgb: np.ndarray, aspect: float) -> dict[str, np.ndarray]:
         "shape": _gradients(_halved(lab)),
         "outline": _gradients(_halved(figure)[..., None]),
     }
-
-
-def _on_white(image: PIL.Image.Image) -> PIL.Image.Image:
-    """RGB of a picture of any mode."""
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, dtype=np.float64)
-        most = 65_535.0 if image.mode.startswith("I;16") else max(1.0, float(np.nanmax(values)))
-        return PIL.Image.fromarray((np.clip(np.nan_to_num(values) / most, 0, 1) * 255).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
 
 
 def _halved(image: np.ndarray, times: int = 1) -> np.ndarray:

@@ -19,7 +19,10 @@ from mllm_rec.mllm.providers.base import Conversation
 #: Names the folder whose prompts take the place of ours.
 FOLDER = "MLLM_REC_PROMPTS"
 _LONGEST = 2_000
-_TEMPLATE_TOKENS = re.compile(r"<\|[^<>|]{0,40}\|>|<\s*/?\s*(?:s|image|item|items|pad|unk|bos|eos|start_of_turn|end_of_turn|user|evidence)\s*>|\[/?INST\]|<<\s*/?SYS\s*>>", re.IGNORECASE)
+_TEMPLATE_TOKENS = re.compile(
+    r"<\|[^<>|]{0,40}\|>|<\s*/?\s*(?:s|image|item|items|pad|unk|bos|eos|start_of_turn|end_of_turn|user|evidence)\s*>|\[/?INST\]|<<\s*/?SYS\s*>>",
+    re.IGNORECASE,
+)
 _PARTS = {"job", "version", "inputs", "picture", "system", "body", "answer", "tests"}
 
 
@@ -111,7 +114,9 @@ def read_prompt(path: Path) -> Prompt:
     except ValueError as error:
         raise InputError(f"{path}: the body can't be filled in: {error}; write {{{{ for a brace") from error
     if named != set(inputs):
-        raise InputError(f"{path}: the body speaks of {', '.join(sorted(named)) or 'nothing'}, but the inputs are {', '.join(inputs) or 'none'}")
+        raise InputError(
+            f"{path}: the body speaks of {', '.join(sorted(named)) or 'nothing'}, but the inputs are {', '.join(inputs) or 'none'}"
+        )
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     answer, tests = str(said["answer"]), tuple(said.get("tests") or ())
     try:
@@ -138,6 +143,8 @@ def check_prompt(prompt: Prompt) -> list[str]:
         said = "\n".join(part["text"] for message in conversation for part in message["content"] if part["type"] == "text")
         wrong += [f"test {number}: “{words}” is missing" for words in test.get("says", ()) if words not in said]
         wrong += [f"test {number}: “{words}” must not be said" for words in test.get("never", ()) if words in said]
-        wrong += [f"test {number}: the answer “{answer}” is not accepted" for answer in test.get("answers", ()) if not prompt.accepts(answer)]
+        wrong += [
+            f"test {number}: the answer “{answer}” is not accepted" for answer in test.get("answers", ()) if not prompt.accepts(answer)
+        ]
         wrong += [f"test {number}: the answer “{answer}” is accepted" for answer in test.get("refuses", ()) if prompt.accepts(answer)]
     return wrong

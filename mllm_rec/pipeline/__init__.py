@@ -1,10 +1,22 @@
 """From files to answers: the stages between a catalog with its log and a list with reasons, each an artifact in a workspace."""
 
 from mllm_rec.pipeline.build import build, train
+from mllm_rec.pipeline.caption import captions
 from mllm_rec.pipeline.ingest import Inputs
 from mllm_rec.pipeline.recommend import explain_item, recommend, recommend_all
 from mllm_rec.pipeline.runs import evaluate_workspace
 from mllm_rec.pipeline.serve import open_shop
 from mllm_rec.pipeline.workspace import Workspace
 
-__all__ = ["Inputs", "Workspace", "build", "evaluate_workspace", "explain_item", "open_shop", "recommend", "recommend_all", "train"]
+__all__ = [
+    "Inputs",
+    "Workspace",
+    "build",
+    "captions",
+    "evaluate_workspace",
+    "explain_item",
+    "open_shop",
+    "recommend",
+    "recommend_all",
+    "train",
+]

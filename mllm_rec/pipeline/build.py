@@ -9,6 +9,7 @@ import pandas as pd
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.files import read_json
+from mllm_rec.pipeline.caption import caption
 from mllm_rec.pipeline.encode import encode
 from mllm_rec.pipeline.ingest import Inputs, ingest
 from mllm_rec.pipeline.runs import CHOICE, default_systems, parsed, train_all
@@ -20,7 +21,15 @@ from mllm_rec.systems import SYSTEMS, system_class
 COMPARED = ("movielens-100k", "movielens-100k-u1")
 
 
-def build(inputs: Inputs, out: Path | str, systems: Sequence[str] | None = None, seeds: int = 1) -> tuple[dict[str, Any], str]:
+def build(
+    inputs: Inputs,
+    out: Path | str,
+    systems: Sequence[str] | None = None,
+    seeds: int = 1,
+    mllm: str | None = None,
+    adapter: Path | None = None,
+    retry_failed: bool = False,
+) -> tuple[dict[str, Any], str]:
     """From files to a system that answers; interrupted, the same call goes on where it stopped.
 
     Args:
@@ -28,6 +37,10 @@ def build(inputs: Inputs, out: Path | str, systems: Sequence[str] | None = None,
         out: the workspace's folder.
         systems: names of the systems to train; None: as suits the source.
         seeds: trainings of each system.
+        mllm: the model that captions, see ``load_provider``; None: what ``MLLM_REC_MLLM`` names, else the embedded model
+            where the domain is its own.
+        adapter: folder of a LoRA adapter for it.
+        retry_failed: caption those pictures again that failed before.
 
     Returns:
         What was made, as JSON-like values and as text.
@@ -41,6 +54,8 @@ def build(inputs: Inputs, out: Path | str, systems: Sequence[str] | None = None,
     with workspace.writing():
         _say("reading")
         ingest(workspace, inputs)
+        _say("captioning")
+        caption(workspace, mllm, adapter, retry_failed)
         _say("encoding")
         features = encode(workspace)
         log = pd.read_parquet(workspace.interactions, columns=["user_id", "part"])
@@ -56,6 +71,8 @@ def build(inputs: Inputs, out: Path | str, systems: Sequence[str] | None = None,
         "users": int(log["user_id"].nunique()),
         "interactions": likes,
         "split": manifest["split"]["name"],
+        "mllm": manifest["mllm"],
+        "captions": manifest.get("captions") if manifest["mllm"] != "none" else None,
         "features": features,
         "problems": manifest["problems"],
         "notes": manifest["notes"],
@@ -90,7 +107,9 @@ def trained(workspace: Workspace, systems: Sequence[str], seeds: int) -> list[di
     """The stage "training": each system once, in the order of ``SYSTEMS``, then the best serves; rows of ``train_all``."""
     systems = [name for name in SYSTEMS if name in systems]
     manifest = workspace.manifest()
-    done = {name: stage["key"] for name, stage in manifest["stages"].items() if name == "data" or name.startswith("features/")}
+    done = {
+        name: stage["key"] for name, stage in manifest["stages"].items() if name in ("data", "captions") or name.startswith("features/")
+    }
     key = {"stages": done, "systems": systems, "seeds": seeds, "preset": manifest.get("preset"), "settings": manifest.get("settings")}
 
     def run() -> None:

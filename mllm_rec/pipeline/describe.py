@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mllm_rec import __version__
+from mllm_rec.errors import InputError
 
 #: Packages that a report of a fault should name.
 PACKAGES = (
@@ -79,3 +80,33 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def prompts(action: str, job: str | None) -> tuple[dict[str, Any], str]:
+    """The words said to models: named, printed, or put to the tests they carry.
+
+    Raises:
+        InputError: no such job, or a test inside a prompt fails.
+    """
+    from mllm_rec.mllm.prompts import all_prompts, check_prompt
+
+    found = [prompt for prompt in all_prompts() if job in (None, prompt.job)]
+    if not found:
+        raise InputError(f"there is no prompt for '{job}'; there are {', '.join(sorted({prompt.job for prompt in all_prompts()}))}")
+    rows = [
+        {"job": one.job, "version": one.version, "key": one.key, "inputs": list(one.inputs), "path": str(one.path), "tests": len(one.tests)}
+        for one in found
+    ]
+    if action == "show":
+        return {"prompts": [{**row, "system": one.system, "body": one.body} for row, one in zip(rows, found, strict=True)]}, "\n\n".join(
+            f"{one.job}/{one.version} ({one.path})\n{one.system}\n---\n{one.body}" for one in found
+        )
+    if action == "check":
+        wrong = [f"{one.path}: {fault}" for one in found for fault in check_prompt(one)]
+        if wrong:
+            raise InputError("\n".join(wrong))
+        return {"checked": rows}, f"{len(found)} prompts, {sum(len(one.tests) for one in found)} tests: all pass"
+    lines = [
+        f"{row['job']:10} {row['version']:10} {row['key']}  {', '.join(one.inputs) or '-'}" for row, one in zip(rows, found, strict=True)
+    ]
+    return {"prompts": rows}, "\n".join(lines)

@@ -25,7 +25,7 @@ def encode(workspace: Workspace) -> list[str]:
         else {name: encoder() for name, encoder in encoders().items() if name != "image" or "image" in catalog.columns}
     )
     for path in [*(workspace.root / "features").glob("*.safetensors"), *(workspace.root / "encoders").glob("*.safetensors")]:
-        if path.stem not in (*published, *made):
+        if path.stem not in (*published, *made, "caption"):
             path.unlink()
     for name, encoder in made.items():
         assert catalog is not None

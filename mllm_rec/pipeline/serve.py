@@ -18,6 +18,7 @@ from mllm_rec.encoders import load_encoder
 from mllm_rec.errors import InputError
 from mllm_rec.explain import Explainer
 from mllm_rec.optimization.fit import fit
+from mllm_rec.pipeline.caption import known_catalog
 from mllm_rec.pipeline.runs import CHOICE, Runs, positions
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.recommender import Recommender, create, with_settings
@@ -76,7 +77,7 @@ def open_shop(workspace: Workspace, exclude: Path | None = None) -> Shop:
     Raises:
         InputError: the build is not complete, or the file can't be read.
     """
-    catalog = Catalog.load(workspace.catalog)
+    catalog = known_catalog(workspace)
     data = Dataset.load(workspace.root, *WHOLE)
     system = serving_system(workspace, data)
     encoders = {path.stem: load_encoder(path) for path in sorted((workspace.root / "encoders").glob("*.safetensors"))}

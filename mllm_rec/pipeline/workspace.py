@@ -64,6 +64,16 @@ class Workspace:
         """Pictures that were drawn; a shop's own stay where they are."""
         return self.root / "pictures"
 
+    @property
+    def captions(self) -> Path:
+        """What the model said of every picture, a row per item, field and value, Parquet."""
+        return self.root / "captions.parquet"
+
+    @property
+    def caption_store(self) -> Path:
+        """Captions by content, SQLite."""
+        return self.root / "captions.sqlite"
+
     def feature(self, name: str) -> Path:
         """Matrix of one feature."""
         return self.root / "features" / f"{name}.safetensors"

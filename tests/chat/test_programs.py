@@ -73,7 +73,7 @@ def test_thumbnails_by_row_only(server, shop):
     [
         ("data:image/svg+xml;base64,PHN2Zy8+", "not a picture's data URL"),
         ("data:image/png;base64,!!!", "not base64"),
-        ("data:image/png;base64,aGVsbG8=", "is not a picture"),
+        ("data:image/png;base64,aGVsbG8=", "is no picture"),
         ("data:image/png;base64," + "A" * 14_000_000, "larger than"),
         (url_of(Image.new("RGB", (50, 50)))[:120], "picture"),
     ],

@@ -5,7 +5,7 @@ model learns to write captions. Text alone teaches the tower little; heads first
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from mllm_rec.data.files import atomic
 from mllm_rec.mllm.embedded.corpus import DRAWN, Drawing, answer
-from mllm_rec.mllm.embedded.model import Size, new_model, new_processor
+from mllm_rec.mllm.embedded.model import Size, new_model
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 
 _IGNORED = -100
@@ -127,7 +127,7 @@ def _foreign(drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         for x in range(tiles):
             top, left = generator.integers(0, side - width + 1, 2)
             piece = drawn[generator.integers(len(drawn)), top : top + width, left : left + width]
-            picture[y * width : (y + 1) * width, x * width : (x + 1) * width] = np.rot90(piece, generator.integers(4))
+            picture[y * width : (y + 1) * width, x * width : (x + 1) * width] = np.rot90(piece, int(generator.integers(4)))
     return picture
 
 
@@ -172,11 +172,12 @@ class Training:
                 pixels, rows = self.lessons.batch(np.random.default_rng([self.recipe.seed, stage, step]))
                 terms = loss(pixels.to(self.device), rows)
                 optimizer.zero_grad()
-                sum(terms.values()).backward()
+                torch.stack(list(terms.values())).sum().backward()
                 nn.utils.clip_grad_norm_(parameters, 1.0)
                 optimizer.step()
                 schedule.step()
-                shown = {name: 0.95 * shown.get(name, float(term)) + 0.05 * float(term) for name, term in terms.items()}
+                now = {name: term.item() for name, term in terms.items()}
+                shown = {name: 0.95 * shown.get(name, value) + 0.05 * value for name, value in now.items()}
                 bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
                 if (step + 1) % self.recipe.keep_every == 0 or step + 1 == steps:
                     self._keep(stage, step + 1, optimizer, schedule, said)

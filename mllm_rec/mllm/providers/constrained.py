@@ -22,9 +22,7 @@ class Grammar:
         self._llguidance = llguidance
         self.tokenizer = llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocabulary)
         try:
-            self.grammar = llguidance.LLMatcher.grammar_from_json_schema(
-                json.dumps(schema), overrides={"whitespace_flexible": False}
-            )
+            self.grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides={"whitespace_flexible": False})
         except ValueError as error:
             raise InputError(f"the schema can't be decoded: {error}") from error
 

@@ -69,7 +69,9 @@ class Local:
     def _check_folder(self) -> None:
         if not self.folder.is_dir():
             if self.folder.is_absolute() or self.name.startswith((".", "~")):
-                raise InputError(f"there is no folder {self.folder}; --mllm wants embedded, none, a model's folder or hub name, or openai:MODEL@URL")
+                raise InputError(
+                    f"there is no folder {self.folder}; --mllm wants embedded, none, a model's folder or hub name, or openai:MODEL@URL"
+                )
             return
         if not (self.folder / "config.json").exists():
             raise InputError(f"{self.folder} holds no model: config.json is missing")
@@ -78,7 +80,9 @@ class Local:
             kind = f"only {pickled[0]}, a pickle, which may run code" if pickled else "no weights"
             raise InputError(f"{self.folder} holds {kind}; save the model as safetensors (model.save_pretrained)")
         if not any((self.folder / name).exists() for name in ("processor_config.json", "preprocessor_config.json")):
-            raise InputError(f"{self.folder} has no processor (processor_config.json); save it beside the model (processor.save_pretrained)")
+            raise InputError(
+                f"{self.folder} has no processor (processor_config.json); save it beside the model (processor.save_pretrained)"
+            )
 
     def _load(self, dtype: str | None, bits: int | None) -> tuple[Any, Any]:
         import torch
@@ -88,7 +92,10 @@ class Local:
         import mllm_rec.mllm.embedded.tower  # noqa: F401 (registers the tower)
 
         wanted: dict[str, Any] = {"trust_remote_code": False}
-        weights: dict[str, Any] = {"use_safetensors": True, "dtype": getattr(torch, dtype) if dtype else ("auto" if self.device != "cpu" else torch.float32)}
+        weights: dict[str, Any] = {
+            "use_safetensors": True,
+            "dtype": getattr(torch, dtype) if dtype else ("auto" if self.device != "cpu" else torch.float32),
+        }
         if bits:
             weights["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=bits == 8, load_in_4bit=bits == 4)
             weights["device_map"] = {"": self.device}
@@ -106,14 +113,14 @@ class Local:
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         processor.tokenizer.padding_side = "left"
-        return (model if bits else model.to(self.device)).eval(), processor
+        return (model if bits else model.to(torch.device(self.device))).eval(), processor
 
     def _weights(self) -> Any:
         """What tells one model from another: the content of a folder's files, or name and commit on the hub."""
         if not self.folder.is_dir():
             return [self.name, getattr(self.model.config, "_commit_hash", None)]
         files = sorted([*self.folder.glob("*.safetensors"), *self.folder.glob("*.json"), *self.folder.glob("*.jinja")])
-        return [[path.name, hashlib.file_digest(open(path, "rb"), "sha256").hexdigest()] for path in files]  # noqa: SIM115
+        return [[path.name, hashlib.file_digest(open(path, "rb"), "sha256").hexdigest()] for path in files]
 
     def _probe(self) -> frozenset[str]:
         return frozenset({"vision", "schema", "logprobs", "score", "stream"})
@@ -245,7 +252,12 @@ class Local:
         """What the model takes, on its device; rows padded on the left."""
         with _quiet():
             made = self.processor.apply_chat_template(
-                list(conversations), tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt", processor_kwargs={"padding": True}
+                list(conversations),
+                tokenize=True,
+                add_generation_prompt=True,
+                return_dict=True,
+                return_tensors="pt",
+                processor_kwargs={"padding": True},
             )
         return {name: value.to(self.device) for name, value in made.items()}
 

@@ -1,0 +1,214 @@
+"""Captions: every picture looked at once by the model, and what it said kept by content."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mllm_rec.data.catalog import Catalog
+from mllm_rec.data.pictures import opened
+from mllm_rec.encoders.store import Store
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.prompts import Prompt
+from mllm_rec.mllm.providers.base import Answer, Provider, ProviderError
+from mllm_rec.mllm.schema import PROSE, CaptionSchema
+
+#: Longest side of a picture that is shown to a model, in pixels.
+SIDE = 1024
+#: Longest answer, in tokens.
+MOST_TOKENS = 400
+#: Failures in a row after which the model is taken to be down.
+_DOWN_AFTER = 3
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What a model said of one picture; ``error`` instead where it said nothing usable.
+
+    Attributes:
+        values: by field, a value (``"unknown"`` too) or, where several may hold, a tuple of values.
+        confidence: by field, the probability of each value among those the field allows, before calibration.
+        sentence: the caption in words.
+    """
+
+    values: Mapping[str, str | tuple[str, ...]]
+    confidence: Mapping[str, tuple[float, ...]]
+    sentence: str = ""
+    error: str = ""
+
+    def to_bytes(self) -> bytes:
+        """For the store."""
+        said = {"values": dict(self.values), "confidence": dict(self.confidence), "sentence": self.sentence, "error": self.error}
+        return json.dumps(said, ensure_ascii=False).encode()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Caption":
+        """What ``to_bytes`` wrote."""
+        said = json.loads(content)
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in said["values"].items()}
+        return cls(values, {name: tuple(found) for name, found in said["confidence"].items()}, said["sentence"], said["error"])
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """Captions by row of the catalog; rows without a picture have none. ``failed``: rows and why."""
+
+    captions: Mapping[int, Caption]
+    failed: Mapping[int, str]
+
+
+class Captioner:
+    """A model with the words, the schema and the store it captions with.
+
+    Args:
+        provider: the model.
+        prompt: of the job "caption".
+        schema: what there is to say.
+        store: where captions are kept.
+        retry_failed: try those again that failed before.
+    """
+
+    def __init__(self, provider: Provider, prompt: Prompt, schema: CaptionSchema, store: Store, retry_failed: bool = False):
+        if "vision" not in provider.capabilities():
+            raise InputError(f"'{provider.name}' can't look at pictures; captions need a model that can")
+        self.provider, self.prompt, self.schema, self.store, self.retry_failed = provider, prompt, schema, store, retry_failed
+
+    def run(self, catalog: Catalog, progress: bool = True) -> Captioned:
+        """Caption every picture of a catalog that the store doesn't have; killed, it loses one batch at most."""
+        keys, broken = self._keys(catalog)
+        found = {key: Caption.from_bytes(value) for key, value in self.store.find(set(keys.values())).items()}
+        rows = {key: row for row, key in reversed(keys.items())}
+        left = [key for key in rows if key not in found or (found[key].error and self.retry_failed)]
+        left.sort(key=lambda key: rows[key])
+        down = 0
+        with tqdm(total=len(left), desc="captions", unit="caption", disable=not progress or not left, file=sys.stderr) as bar:
+            for batch, pictures in self._pictures(catalog, left, rows):
+                said, down = self._answers(catalog, batch, pictures, rows, down)
+                self.store.add({key: caption.to_bytes() for key, caption in said.items()})
+                found |= said
+                bar.update(len(batch))
+                if down >= _DOWN_AFTER:
+                    print(f"  '{self.provider.name}' does not answer; the rest is left for the next run", file=sys.stderr)
+                    break
+        captions = {row: found[key] for row, key in keys.items() if key in found and not found[key].error}
+        failed = {row: found[key].error if key in found else "not captioned yet" for row, key in keys.items() if row not in captions}
+        return Captioned(captions, {**broken, **failed})
+
+    def _keys(self, catalog: Catalog) -> tuple[dict[int, str], dict[int, str]]:
+        """By row with a picture, the key of its caption: hash of the picture and of all that is said with it; and unreadable files."""
+        rows = [row for row in range(len(catalog)) if catalog.picture(row) is not None]
+        same = [self.prompt.key, self.schema.key(), self.provider.key, MOST_TOKENS, SIDE]
+
+        def key(row: int) -> str | OSError:
+            try:
+                content = hashlib.sha256(catalog.picture(row).read_bytes()).hexdigest()  # type: ignore[union-attr]
+            except OSError as error:
+                return error
+            return hashlib.sha256(json.dumps([same, content, self._inputs(catalog, row)], default=str).encode()).hexdigest()
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            made = dict(zip(rows, threads.map(key, rows), strict=True))
+        broken = {row: f"the picture can't be read: {found.strerror}" for row, found in made.items() if isinstance(found, OSError)}
+        return {row: found for row, found in made.items() if isinstance(found, str)}, broken
+
+    def _inputs(self, catalog: Catalog, row: int) -> dict[str, str]:
+        """What the prompt wants to know of an item besides its picture."""
+        wanted: dict[str, Callable[[], str]] = {
+            "title": lambda: str(catalog.table["title"].iat[row] or ""),
+            "text": lambda: str(catalog.table["text"].iat[row] or "") if "text" in catalog.table else "",
+            "attributes": lambda: "; ".join(_known(catalog, row)),
+        }
+        return {name: wanted[name]() for name in self.prompt.inputs}
+
+    def _pictures(self, catalog: Catalog, left: Sequence[str], rows: Mapping[str, int]) -> Iterator[tuple[list[str], list[Any]]]:
+        """Batches of keys with their pictures (or the reason why there is none), the next being decoded while one is looked at."""
+
+        def decode(key: str) -> Any:
+            try:
+                return opened(catalog.picture(rows[key]).read_bytes(), SIDE)  # type: ignore[union-attr]
+            except (OSError, ValueError) as error:
+                return f"the picture {error}"
+
+        batches = [list(left[start : start + _BATCH]) for start in range(0, len(left), _BATCH)]
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            coming = [threads.submit(decode, key) for key in batches[0]] if batches else []
+            for number, batch in enumerate(batches):
+                now = coming
+                coming = [threads.submit(decode, key) for key in batches[number + 1]] if number + 1 < len(batches) else []
+                yield batch, [one.result() for one in now]
+
+    def _answers(
+        self, catalog: Catalog, batch: list[str], pictures: list[Any], rows: Mapping[str, int], down: int
+    ) -> tuple[dict[str, Caption], int]:
+        """Captions of a batch by key; and how often in a row the model has not answered at all."""
+        said = {key: Caption({}, {}, error=picture) for key, picture in zip(batch, pictures, strict=True) if isinstance(picture, str)}
+        asked = [(key, picture) for key, picture in zip(batch, pictures, strict=True) if key not in said]
+        conversations = [self.prompt.say(picture=picture, **self._inputs(catalog, rows[key])) for key, picture in asked]
+        if not conversations:
+            return said, down
+        try:
+            answers = self.provider.generate(conversations, self.schema.json_schema(), MOST_TOKENS)
+        except ProviderError as error:
+            return said | {key: Caption({}, {}, error=f"no answer: {error}") for key, _ in asked}, down + 1
+        return said | {key: self._read(answer) for (key, _), answer in zip(asked, answers, strict=True)}, 0
+
+    def _read(self, answer: Answer) -> Caption:
+        """An answer as a caption; one that the schema doesn't know is an error, kept with its reason."""
+        if answer.error:
+            return Caption({}, {}, error=answer.error)
+        try:
+            parsed = self.schema.parse(answer.text)
+        except ValueError as error:
+            return Caption({}, {}, error=f"not the JSON asked for: {error}")
+        sentence = parsed.pop(PROSE)
+        if answer.foreign:
+            return Caption({name: () if field.many else "unknown" for name, field in self.schema.fields.items()}, {}, "")
+        return Caption(parsed, _confidence(answer, parsed), sentence)
+
+
+def _known(catalog: Catalog, row: int) -> list[str]:
+    """The named values that the catalog has for an item: "color: red"."""
+    said = []
+    for name, column in catalog.attributes.items():
+        value = catalog.table[name].iat[row]
+        if column.kind in ("category", "ordinal") and isinstance(value, str):
+            said.append(f"{name}: {value}")
+        elif column.kind == "set" and isinstance(value, tuple):
+            said.append(f"{name}: {', '.join(value)}")
+    return said
+
+
+def _confidence(answer: Answer, values: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """By field the probability of each of its values, read from the tokens that spell it; empty where tokens are not told."""
+    if answer.tokens is None:
+        return {}
+    found: dict[str, tuple[float, ...]] = {}
+    place = 0
+    for name, value in values.items():
+        place = answer.text.index(json.dumps(name, ensure_ascii=False), place) + len(name) + 2
+        start = answer.text.index(":", place) + 1
+        spelled = []
+        for one in value if isinstance(value, tuple) else (value,):
+            quoted = json.dumps(one, ensure_ascii=False)
+            start = answer.text.find(quoted, start)
+            if start < 0:
+                return {}
+            spelled.append(answer.probability(start + 1, start + len(quoted) - 1) or 0.0)
+            start += len(quoted)
+        found[name] = tuple(spelled)
+        place = start
+    return found
+
+
+def calibrated(probability: float, temperature: float) -> float:
+    """A probability softened or sharpened: the sigmoid of its log odds divided by a temperature, in (0, 1)."""
+    clipped = min(max(probability, 1e-6), 1 - 1e-6)
+    return float(1 / (1 + np.exp(-np.log(clipped / (1 - clipped)) / temperature)))

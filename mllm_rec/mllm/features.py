@@ -1,0 +1,119 @@
+"""What captions become: a table of typed fields, a catalog that knows more, and the feature ``caption``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mllm_rec.data.catalog import Catalog, Column
+from mllm_rec.data.features import Features
+from mllm_rec.encoders.attributes import Attributes
+from mllm_rec.encoders.text import Text
+from mllm_rec.mllm.caption import Caption, calibrated
+from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
+
+#: Calibrated confidence from which a value counts as known, where the catalog knows none.
+KNOWN = 0.8
+COLUMNS = ["item_id", "field", "value", "confidence", "source", "conflict"]
+
+
+def caption_table(
+    catalog: Catalog, captions: Mapping[int, Caption], schema: CaptionSchema, card: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """One row per captioned item, field and value.
+
+    Args:
+        catalog: its own values tell whether a value is seen only in the picture or known besides.
+        captions: by row.
+        schema: the fields.
+        card: the model's: ``temperature`` and ``floor`` by field. A value less sure than its floor is unknown.
+
+    Returns:
+        item_id, field, value ("unknown" where the picture doesn't show it), confidence (calibrated; NaN: not told), source
+        ("picture", or "both" where the catalog says the same), conflict (the catalog says otherwise).
+    """
+    temperature, floor = (dict((card or {}).get(name, {})) for name in ("temperature", "floor"))
+    rows: list[tuple[Any, ...]] = []
+    for row, caption in sorted(captions.items()):
+        for name, field in schema.fields.items():
+            said = caption.values.get(name, () if field.many else UNKNOWN)
+            values = said if isinstance(said, tuple) else (said,)
+            told = caption.confidence.get(name) or (np.nan,) * len(values)
+            own = _own(catalog, name, row)
+            known = []
+            for value, raw in zip(values, told, strict=True):
+                confidence = calibrated(raw, temperature.get(name, 1.0)) if np.isfinite(raw) else np.nan
+                sure = value != UNKNOWN and not confidence < floor.get(name, 0.0)
+                known += [(value if sure else UNKNOWN, confidence)] if sure or not field.many else []
+            for value, confidence in known or [(UNKNOWN, np.nan)]:
+                agrees = value in own
+                conflict = value != UNKNOWN and bool(own) and not agrees
+                rows.append((catalog.item_ids[row], name, value, confidence, "both" if agrees else "picture", conflict))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _own(catalog: Catalog, name: str, row: int) -> tuple[str, ...]:
+    """What the catalog itself says of a field."""
+    if name not in catalog.table:
+        return ()
+    value = catalog.table[name].iat[row]
+    if isinstance(value, tuple):
+        return value
+    return (value,) if isinstance(value, str) else ()
+
+
+def by_item(table: pd.DataFrame, catalog: Catalog, least: float = 0.0) -> dict[str, list[tuple[str, ...]]]:
+    """By field, the known values of each row of the catalog; those less sure than ``least`` left out, those of untold confidence kept."""
+    found: dict[str, list[tuple[str, ...]]] = {name: [()] * len(catalog) for name in table["field"].unique()}
+    known = table[(table["value"] != UNKNOWN) & ~(table["confidence"] < least)]
+    for (item_id, name), values in known.groupby(["item_id", "field"], sort=False)["value"]:
+        if item_id in catalog.positions:
+            found[str(name)][catalog.positions[item_id]] = tuple(map(str, values))
+    return found
+
+
+def enriched(catalog: Catalog, table: pd.DataFrame, schema: CaptionSchema) -> Catalog:
+    """The catalog with what captions know for sure (confidence from ``KNOWN``) where it knows nothing itself; never other values.
+
+    Fields that it has no column for become columns of their own.
+    """
+    frame, columns = catalog.table.copy(), dict(catalog.columns)
+    for name, values in by_item(table, catalog, KNOWN).items():
+        many = schema.fields[name].many
+        if name not in frame:
+            frame[name] = pd.Series([None] * len(frame), dtype=object)
+            columns[name] = Column(name, "set" if many else "category")
+        if columns[name].kind not in ("category", "ordinal", "set"):
+            continue
+        as_set = columns[name].kind == "set"
+        own = frame[name].tolist()
+        frame[name] = pd.Series(
+            [
+                before if before is not None else ((seen if as_set else seen[0]) if seen else None)
+                for before, seen in zip(own, values, strict=True)
+            ],
+            dtype=object,
+        )
+    return Catalog(frame, columns, catalog.root)
+
+
+def caption_features(
+    catalog: Catalog, captions: Mapping[int, Caption], table: pd.DataFrame, schema: CaptionSchema, spec: Mapping[str, Any]
+) -> Features:
+    """The feature ``caption``: the sentence as a text vector beside the fields as an attribute vector, each of length 1.
+
+    An item without a caption, or of which nothing is known, is missing.
+    """
+    values = by_item(table, catalog)
+    frame = pd.DataFrame({"item_id": catalog.item_ids})
+    sentences = [captions[row].sentence if row in captions else "" for row in range(len(catalog))]
+    frame["title"] = sentences
+    for name, field in schema.fields.items():
+        known = values.get(name, [()] * len(catalog))
+        frame[name] = pd.Series([(one if field.many else one[0]) if one else None for one in known], dtype=object)
+    seen = Catalog(frame, {name: "set" if field.many else "category" for name, field in schema.fields.items()})
+    parts = [encoder.encode(seen) for encoder in (Text(), Attributes())]
+    known_rows = np.array([any(rows[row] for rows in values.values()) for row in range(len(catalog))], dtype=bool)
+    joined = np.concatenate([part.values for part in parts], axis=1)
+    return Features(joined, known_rows, {"encoder": "caption", "version": 1, **spec})

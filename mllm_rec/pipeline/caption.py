@@ -1,0 +1,163 @@
+"""Between reading and encoding: the model looks at every picture."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mllm_rec.data.catalog import Catalog
+from mllm_rec.data.domain import Domain
+from mllm_rec.data.files import atomic, read_json
+from mllm_rec.encoders.store import Store
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.caption import Captioner
+from mllm_rec.mllm.features import caption_features, caption_table, enriched
+from mllm_rec.mllm.prompts import load_prompt
+from mllm_rec.mllm.providers import EMBEDDED, load_provider, named
+from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
+from mllm_rec.pipeline.workspace import Workspace
+
+#: The model's card, beside its weights.
+_CARD = EMBEDDED / "mllm_rec.json"
+
+
+def caption_schema(workspace: Workspace, catalog: Catalog) -> CaptionSchema:
+    """What captions say here: the domain file's fields, else those the catalog's columns suggest.
+
+    Raises:
+        InputError: there is nothing to say.
+    """
+    schema = CaptionSchema.of_domain(_domain(workspace))
+    return schema if schema.fields else CaptionSchema.of_catalog(catalog)
+
+
+def _domain(workspace: Workspace) -> Domain:
+    return Domain.load(workspace.domain) if workspace.domain.exists() else Domain()
+
+
+def chosen_model(workspace: Workspace, said: str | None) -> str:
+    """The model asked for; else the embedded one where this is its own domain; else none."""
+    own = CaptionSchema.of_domain(_domain(workspace))
+    at_home = bool(own.fields) and _CARD.exists() and read_json(_CARD)["domain"] == own.key()
+    return named(said, "embedded" if at_home else "none")
+
+
+def caption(workspace: Workspace, said: str | None = None, adapter: Path | None = None, retry_failed: bool = False) -> str:
+    """Run the stage "captions" unless nothing it depends on changed; the name of the model that was used.
+
+    Args:
+        workspace: with its catalog.
+        said: of ``--mllm``.
+        adapter: folder of a LoRA adapter.
+        retry_failed: try those pictures again that failed before.
+    """
+    catalog = Catalog.load(workspace.catalog)
+    pictured = "image" in catalog.columns and any(catalog.picture(row) for row in range(len(catalog)))
+    name = chosen_model(workspace, said) if pictured else "none"
+    feature = workspace.feature("caption")
+    if name == "none":
+        for path in (workspace.captions, feature):
+            path.unlink(missing_ok=True)
+        workspace.record(mllm="none")
+        if pictured and said is None:
+            print("  no captions: the embedded model knows its own drawings only; --mllm names a model for these pictures", file=sys.stderr)
+        return name
+    folder = EMBEDDED if name == "embedded" else Path(name)
+    schema = caption_schema(workspace, catalog)
+    before = workspace.manifest().get("captions", {})
+    inputs = {
+        "catalog": workspace.catalog,
+        "mllm": name,
+        "model": folder if folder.is_dir() else None,
+        "adapter": adapter,
+        "schema": schema.key(),
+        "again": [before.get("left"), retry_failed and before.get("failed")] if before.get("left") or retry_failed else None,
+        "pictures": [str(catalog.picture(row)) for row in range(len(catalog))],
+    }
+    workspace.stage("captions", inputs, lambda: _run(workspace, catalog, schema, name, adapter, retry_failed), [workspace.captions])
+    return name
+
+
+def _run(workspace: Workspace, catalog: Catalog, schema: CaptionSchema, name: str, adapter: Path | None, retry_failed: bool) -> None:
+    provider = load_provider(name, adapter)
+    assert provider is not None
+    prompt = load_prompt("caption", provider.prompts)
+    with Store(workspace.caption_store) as store:
+        done = Captioner(provider, prompt, schema, store, retry_failed).run(catalog)
+    card: Mapping[str, Any] = getattr(provider, "card", {})
+    table = caption_table(catalog, done.captions, schema, card)
+    with atomic(workspace.captions) as temporary:
+        table.to_parquet(temporary, index=False)
+    features = caption_features(catalog, done.captions, table, schema, {"mllm": name, "prompt": prompt.key, "schema": schema.key()})
+    if features.present.any():
+        features.save(workspace.feature("caption"))
+    else:
+        workspace.feature("caption").unlink(missing_ok=True)
+    left = sum(why == "not captioned yet" for why in done.failed.values())
+    workspace.record(
+        mllm=name,
+        captions={
+            "captioned": len(done.captions),
+            "failed": len(done.failed) - left,
+            "left": left,
+            "prompt": prompt.key,
+            "schema": schema.key(),
+            "model": provider.key,
+        },
+    )
+    known = (table["value"] != UNKNOWN).mean() if len(table) else 0.0
+    print(f"  {name}: {len(done.captions)} pictures captioned, {known:.0%} of their fields made out", file=sys.stderr)
+    reasons = pd.Series(list(done.failed.values()), dtype=object).value_counts()
+    for why, count in reasons.head(3).items():
+        print(f"  {count} not captioned: {why}; 'mllm-rec build ... --retry-failed' tries again", file=sys.stderr)
+
+
+def known_catalog(workspace: Workspace) -> Catalog:
+    """The catalog, with what captions know for sure where it knows nothing itself."""
+    catalog = Catalog.load(workspace.catalog)
+    if not workspace.captions.exists():
+        return catalog
+    return enriched(catalog, pd.read_parquet(workspace.captions), caption_schema(workspace, catalog))
+
+
+def captions(workspace: Workspace, show: int = 0, sheet: Path | None = None, out: Path | None = None) -> tuple[dict[str, Any], str]:
+    """What the model said: as a table on disk, as a contact sheet, and counted by field.
+
+    Raises:
+        InputError: this workspace has no captions.
+    """
+    if not workspace.captions.exists():
+        raise InputError(f"{workspace.root} has no captions; 'mllm-rec build ... --mllm MODEL --out {workspace.root}' makes them")
+    catalog, table = Catalog.load(workspace.catalog), pd.read_parquet(workspace.captions)
+    if out is not None:
+        with atomic(out) as temporary:
+            table.to_parquet(temporary, index=False) if out.suffix == ".parquet" else table.to_csv(temporary, index=False)
+    if show:
+        from mllm_rec.mllm.sheet import caption_sheet
+
+        sheet = sheet or workspace.root / "captions.png"
+        with atomic(sheet) as temporary:
+            caption_sheet(catalog, table, show).save(temporary, "PNG")
+    fields = []
+    for name, rows in table.groupby("field", sort=False):
+        stated = rows[rows["value"] != UNKNOWN]
+        fields.append(
+            {
+                "field": name,
+                "items": int(rows["item_id"].nunique()),
+                "unknown": round(1 - stated["item_id"].nunique() / max(1, rows["item_id"].nunique()), 4),
+                "confidence": round(float(stated["confidence"].mean()), 4) if len(stated) else None,
+                "conflicts": int(stated["conflict"].sum()),
+            }
+        )
+    value = {"mllm": workspace.manifest().get("mllm"), **workspace.manifest().get("captions", {}), "fields": fields}
+    lines = [f"{value['mllm']}: {value.get('captioned', 0)} captioned, {value.get('failed', 0)} failed, {value.get('left', 0)} left"]
+    lines += [
+        f"  {row['field']:12} unknown {row['unknown']:6.1%}   confidence {row['confidence'] or 0:.2f}   against the catalog {row['conflicts']}"
+        for row in fields
+    ]
+    lines += [f"contact sheet: {sheet}"] if show else []
+    lines += [f"{len(table):,} rows in {out}"] if out else []
+    return value, "\n".join(lines)
