@@ -1,6 +1,7 @@
 """Files that are either whole or absent."""
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -32,3 +33,9 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """The JSON value in a file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

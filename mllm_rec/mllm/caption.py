@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.pictures import opened
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.prompts import Prompt
+from mllm_rec.mllm.prompts import Prompt, harmless
 from mllm_rec.mllm.providers.base import Answer, Provider, ProviderError
-from mllm_rec.mllm.schema import PROSE, CaptionSchema
+from mllm_rec.mllm.schema import LONGEST_SENTENCE, PROSE, CaptionSchema
 
 #: Longest side of a picture that is shown to a model, in pixels.
 SIDE = 1024
@@ -27,6 +27,8 @@ MOST_TOKENS = 400
 #: Failures in a row after which the model is taken to be down.
 _DOWN_AFTER = 3
 _BATCH = 64
+#: Further answers that a model is asked for where it tells no probabilities.
+_SAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -158,17 +160,32 @@ class Captioner:
             answers = self.provider.generate(conversations, self.schema.json_schema(), MOST_TOKENS)
         except ProviderError as error:
             return said | {key: Caption({}, {}, error=f"no answer: {error}") for key, _ in asked}, down + 1
-        return said | {key: self._read(answer) for (key, _), answer in zip(asked, answers, strict=True)}, 0
+        made = [self._read(answer) for answer in answers]
+        if "logprobs" not in self.provider.capabilities():
+            made = self._agreed(conversations, made)
+        return said | {key: caption for (key, _), caption in zip(asked, made, strict=True)}, 0
+
+    def _agreed(self, conversations: list[Any], made: list[Caption]) -> list[Caption]:
+        """Captions of a model that tells no probabilities, with the share of further samples that say the same as confidence."""
+        samples = []
+        for seed in range(_SAMPLES):
+            try:
+                answers = self.provider.generate(conversations, self.schema.json_schema(), MOST_TOKENS, sample=seed)
+            except ProviderError:
+                continue
+            samples.append([self._read(answer) for answer in answers])
+        return [_agreement(caption, [one[place] for one in samples]) for place, caption in enumerate(made)]
 
     def _read(self, answer: Answer) -> Caption:
-        """An answer as a caption; one that the schema doesn't know is an error, kept with its reason."""
-        if answer.error:
-            return Caption({}, {}, error=answer.error)
+        """An answer as a caption; one that the schema doesn't know is an error, kept with its reason.
+
+        The sentence stands last, so an answer that was cut off within it has all its fields: it is closed.
+        """
         try:
-            parsed = self.schema.parse(answer.text)
+            parsed = self.schema.parse(answer.text if not answer.error else f'{answer.text.removesuffix(chr(92))}"}}')
         except ValueError as error:
-            return Caption({}, {}, error=f"not the JSON asked for: {error}")
-        sentence = parsed.pop(PROSE)
+            return Caption({}, {}, error=answer.error or f"not the JSON asked for: {error}")
+        sentence = harmless(parsed.pop(PROSE), LONGEST_SENTENCE)
         if answer.foreign:
             return Caption({name: () if field.many else "unknown" for name, field in self.schema.fields.items()}, {}, "")
         return Caption(parsed, _confidence(answer, parsed), sentence)
@@ -206,6 +223,20 @@ def _confidence(answer: Answer, values: Mapping[str, Any]) -> dict[str, tuple[fl
         found[name] = tuple(spelled)
         place = start
     return found
+
+
+def _agreement(caption: Caption, samples: Sequence[Caption]) -> Caption:
+    """A caption whose confidence is the share of samples that agree, the caption itself counted in."""
+    usable = [caption, *(one for one in samples if not one.error)]
+    confidence = {}
+    for name, value in caption.values.items():
+        said = value if isinstance(value, tuple) else (value,)
+        confidence[name] = tuple(sum(one in _listed(other.values.get(name, ())) for other in usable) / len(usable) for one in said)
+    return replace(caption, confidence=confidence)
+
+
+def _listed(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def calibrated(probability: float, temperature: float) -> float:

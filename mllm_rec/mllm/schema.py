@@ -16,8 +16,9 @@ UNKNOWN = "unknown"
 PROSE = "caption"
 #: Columns with more values than this are names, not kinds; a caption does not guess at them.
 MOST_VALUES = 64
+#: Characters of a sentence.
+LONGEST_SENTENCE = 200
 _MOST_SAID = 4
-_LONGEST_SENTENCE = 200
 _NAMED = ("category", "ordinal", "set")
 
 
@@ -73,7 +74,7 @@ class CaptionSchema:
                 properties[name] = {"type": "array", "items": {"type": "string", "enum": list(field.values)}, "maxItems": most}
             else:
                 properties[name] = {"type": "string", "enum": [*field.values, UNKNOWN]}
-        properties[PROSE] = {"type": "string", "maxLength": _LONGEST_SENTENCE}
+        properties[PROSE] = {"type": "string", "maxLength": LONGEST_SENTENCE}
         return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
     def key(self) -> str:
@@ -102,4 +103,4 @@ class CaptionSchema:
             parsed[name] = tuple(dict.fromkeys(listed)) if field.many else value
         if not isinstance(said.get(PROSE), str):
             raise ValueError(f"'{PROSE}' must be a sentence, but is {json.dumps(said.get(PROSE))[:80]}")
-        return {**parsed, PROSE: said[PROSE][:_LONGEST_SENTENCE]}
+        return {**parsed, PROSE: said[PROSE][:LONGEST_SENTENCE]}

@@ -1,6 +1,7 @@
 """Between reading and encoding: the model looks at every picture."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,7 @@ def _run(workspace: Workspace, catalog: Catalog, schema: CaptionSchema, name: st
     )
     known = (table["value"] != UNKNOWN).mean() if len(table) else 0.0
     print(f"  {name}: {len(done.captions)} pictures captioned, {known:.0%} of their fields made out", file=sys.stderr)
-    reasons = pd.Series(list(done.failed.values()), dtype=object).value_counts()
-    for why, count in reasons.head(3).items():
+    for why, count in Counter(done.failed.values()).most_common(3):
         print(f"  {count} not captioned: {why}; 'mllm-rec build ... --retry-failed' tries again", file=sys.stderr)
 
 
@@ -141,11 +141,11 @@ def captions(workspace: Workspace, show: int = 0, sheet: Path | None = None, out
         with atomic(sheet) as temporary:
             caption_sheet(catalog, table, show).save(temporary, "PNG")
     fields = []
-    for name, rows in table.groupby("field", sort=False):
+    for name, rows in table.groupby(table["field"].astype(str), sort=False):
         stated = rows[rows["value"] != UNKNOWN]
         fields.append(
             {
-                "field": name,
+                "field": str(name),
                 "items": int(rows["item_id"].nunique()),
                 "unknown": round(1 - stated["item_id"].nunique() / max(1, rows["item_id"].nunique()), 4),
                 "confidence": round(float(stated["confidence"].mean()), 4) if len(stated) else None,
@@ -155,7 +155,7 @@ def captions(workspace: Workspace, show: int = 0, sheet: Path | None = None, out
     value = {"mllm": workspace.manifest().get("mllm"), **workspace.manifest().get("captions", {}), "fields": fields}
     lines = [f"{value['mllm']}: {value.get('captioned', 0)} captioned, {value.get('failed', 0)} failed, {value.get('left', 0)} left"]
     lines += [
-        f"  {row['field']:12} unknown {row['unknown']:6.1%}   confidence {row['confidence'] or 0:.2f}   against the catalog {row['conflicts']}"
+        f"  {row['field']!s:12} unknown {row['unknown']:6.1%}   confidence {row['confidence'] or 0:.2f}   against the catalog {row['conflicts']}"
         for row in fields
     ]
     lines += [f"contact sheet: {sheet}"] if show else []

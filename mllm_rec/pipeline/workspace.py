@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from mllm_rec.data.files import read_json, write_json
+from mllm_rec.data.files import digest, read_json, write_json
 from mllm_rec.errors import InputError
 
 
@@ -158,7 +158,4 @@ def _content(value: Any) -> Any:
     if value.is_dir():
         files = sorted(path for path in value.rglob("*") if path.is_file())
         return [[str(path.relative_to(value)), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    if not value.exists():
-        return None
-    with open(value, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest(value) if value.exists() else None

@@ -84,7 +84,7 @@ def new_model(processor: Any, size: Size) -> Any:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    config = LlavaConfig(
+    config = LlavaConfig(  # type: ignore[call-arg]
         vision_config=ConvTokensConfig(widths=size.widths, image_size=size.side),
         text_config=text,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),

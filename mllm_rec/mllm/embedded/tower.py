@@ -42,8 +42,7 @@ class ConvTokens(PreTrainedModel):
 
     def forward(self, pixel_values: Tensor, **_) -> BaseModelOutput:
         """Tokens of each picture."""
-        dtype = self.layers[0].weight.dtype
-        tokens = self.layers(pixel_values.to(dtype, memory_format=torch.channels_last)).flatten(2).transpose(1, 2)
+        tokens = self.layers(pixel_values.to(self.dtype, memory_format=torch.channels_last)).flatten(2).transpose(1, 2)
         return BaseModelOutput(last_hidden_state=tokens, hidden_states=(tokens,))
 
 

@@ -62,9 +62,19 @@ class Provider(Protocol):
         """What it can do, as found out when it was loaded; a part of ``CAPABILITIES``."""
 
     def generate(
-        self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None = None, max_tokens: int = 512
+        self,
+        conversations: Sequence[Conversation],
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = 512,
+        sample: int | None = None,
     ) -> list[Answer]:
-        """An answer to each conversation, most likely tokens first; with a JSON schema every whole answer keeps to it.
+        """An answer to each conversation; with a JSON schema every whole answer keeps to it where the model can.
+
+        Args:
+            conversations: what is asked.
+            schema: JSON schema of the answers.
+            max_tokens: of one answer.
+            sample: seed of a random answer; None: the likeliest.
 
         Raises:
             ProviderError: the model does not answer at all.

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mllm_rec.data.files import digest
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.providers.base import Answer, Conversation, ProviderError
+from mllm_rec.mllm.providers.base import CAPABILITIES, Answer, Conversation, ProviderError
 
 #: What a model says about itself, beside its weights.
 CARD = "mllm_rec.json"
@@ -62,7 +63,8 @@ class Local:
         if adapter is not None:
             self.use(adapter)
         self._grammars: dict[str, Any] = {}
-        self._capabilities = self._probe()
+        #: Whether packed scoring equals separate scoring on this model; None: not found out yet.
+        self.packs: bool | None = None
 
     # Loading
 
@@ -113,17 +115,14 @@ class Local:
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         processor.tokenizer.padding_side = "left"
-        return (model if bits else model.to(torch.device(self.device))).eval(), processor
+        return (model if bits else model.to(torch.device(self.device))).eval(), processor  # type: ignore[arg-type]
 
     def _weights(self) -> Any:
         """What tells one model from another: the content of a folder's files, or name and commit on the hub."""
         if not self.folder.is_dir():
             return [self.name, getattr(self.model.config, "_commit_hash", None)]
         files = sorted([*self.folder.glob("*.safetensors"), *self.folder.glob("*.json"), *self.folder.glob("*.jinja")])
-        return [[path.name, hashlib.file_digest(open(path, "rb"), "sha256").hexdigest()] for path in files]
-
-    def _probe(self) -> frozenset[str]:
-        return frozenset({"vision", "schema", "logprobs", "score", "stream"})
+        return [[path.name, digest(path)] for path in files]
 
     # Adapters
 
@@ -159,20 +158,26 @@ class Local:
 
     def capabilities(self) -> frozenset[str]:
         """What it can do."""
-        return self._capabilities
+        return CAPABILITIES
 
     def generate(
-        self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None = None, max_tokens: int = 512
+        self,
+        conversations: Sequence[Conversation],
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = 512,
+        sample: int | None = None,
     ) -> list[Answer]:
         """An answer to each conversation; see ``Provider``. A batch that memory can't hold is halved."""
         import torch
 
         answers: list[Answer] = []
+        if sample is not None:
+            torch.manual_seed(sample)
         start = 0
         while start < len(conversations):
             batch = conversations[start : start + self.batch_size]
             try:
-                answers += self._generate(batch, schema, max_tokens)
+                answers += self._generate(batch, schema, max_tokens, sample is not None)
             except (torch.OutOfMemoryError, MemoryError) as error:
                 if self.batch_size == 1:
                     raise ProviderError(f"'{self.name}' needs more memory for one picture than there is") from error
@@ -181,7 +186,9 @@ class Local:
             start += len(batch)
         return answers
 
-    def _generate(self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None, max_tokens: int) -> list[Answer]:
+    def _generate(
+        self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None, max_tokens: int, sampled: bool
+    ) -> list[Answer]:
         import torch
         from transformers import LogitsProcessorList
 
@@ -194,7 +201,7 @@ class Local:
         with torch.inference_mode(), _quiet():
             sequences = self.model.generate(
                 **inputs,
-                do_sample=False,
+                do_sample=sampled,
                 num_beams=1,
                 max_new_tokens=max_tokens,
                 logits_processor=LogitsProcessorList([recorder]),

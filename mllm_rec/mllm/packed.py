@@ -1,0 +1,97 @@
+"""Many continuations of one prefix scored in a single forward: each sees the prefix and itself, and nothing of the others.
+
+Order can't matter and one item's words can't touch another's score. Where a model computes otherwise (found out
+once, on three items), the continuations are scored one by one.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.providers.base import Conversation
+
+if TYPE_CHECKING:
+    from mllm_rec.mllm.providers.local import Local
+
+#: Largest difference between packed and separate scores that rounding explains.
+TOLERANCE = 1e-3
+#: Tokens of continuations in one forward.
+_MOST_TOKENS = 2_048
+
+
+def score(model: "Local", prefix: Conversation, continuations: Sequence[str], labels: tuple[str, str]) -> np.ndarray:
+    """See ``Provider.score``."""
+    first, second = (_label(model, label) for label in labels)
+    inputs = model.inputs([prefix])
+    pieces = [model.processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in continuations]
+    if any(not piece for piece in pieces):
+        raise InputError("a continuation to score is empty")
+    if model.packs is None:
+        probe = [*pieces[:3], *pieces[:1] * max(0, 3 - len(pieces))]
+        together, apart = (way(model, inputs, probe, first, second) for way in (_packed, _loop))
+        model.packs = together is not None and apart is not None and bool(np.abs(together - apart).max() <= TOLERANCE)
+    scores: list[np.ndarray] = []
+    for batch in _batches(pieces):
+        found = _packed(model, inputs, batch, first, second) if model.packs else None
+        scores.append(found if found is not None else _loop(model, inputs, batch, first, second))
+    return np.concatenate(scores) if scores else np.zeros(0)
+
+
+def _label(model: "Local", label: str) -> int:
+    """The token that starts a label."""
+    ids = model.processor.tokenizer(label, add_special_tokens=False)["input_ids"]
+    return int(ids[0])
+
+
+def _batches(pieces: Sequence[list[int]]) -> list[list[list[int]]]:
+    batches: list[list[list[int]]] = [[]]
+    for piece in pieces:
+        if batches[-1] and sum(map(len, batches[-1])) + len(piece) > _MOST_TOKENS:
+            batches.append([])
+        batches[-1].append(piece)
+    return [batch for batch in batches if batch]
+
+
+def _packed(model: "Local", inputs: dict[str, Any], pieces: Sequence[list[int]], first: int, second: int) -> np.ndarray | None:
+    """All in one forward; None where the model doesn't take a mask of its own."""
+    prefix = inputs["input_ids"]
+    length = prefix.shape[1]
+    device = prefix.device
+    flat = [token for piece in pieces for token in piece]
+    ids = torch.cat([prefix, torch.tensor([flat], device=device)], dim=1)
+    total = ids.shape[1]
+    positions = torch.tensor([[*range(length), *(length + place for piece in pieces for place in range(len(piece)))]], device=device)
+    owner = torch.tensor([0] * length + [number + 1 for number, piece in enumerate(pieces) for _ in piece], device=device)
+    allowed = torch.ones(total, total, dtype=torch.bool, device=device).tril() & ((owner[None] == 0) | (owner[None] == owner[:, None]))
+    dtype = model.model.dtype
+    mask = torch.zeros(total, total, dtype=dtype, device=device).masked_fill(~allowed, torch.finfo(dtype).min)[None, None]
+    ends = torch.tensor([len(piece) for piece in pieces], device=device).cumsum(0) + length - 1
+    others = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}
+    try:
+        with torch.inference_mode():
+            logits = model.model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=ends, **others).logits[0]
+    except (TypeError, ValueError, RuntimeError, IndexError):
+        return None
+    return _odds(logits, first, second) if len(logits) == len(pieces) else None
+
+
+def _loop(model: "Local", inputs: dict[str, Any], pieces: Sequence[list[int]], first: int, second: int) -> np.ndarray:
+    """One by one."""
+    prefix = inputs["input_ids"]
+    others = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}
+    found = []
+    for piece in pieces:
+        ids = torch.cat([prefix, torch.tensor([piece], device=prefix.device)], dim=1)
+        with torch.inference_mode():
+            logits = model.model(input_ids=ids, attention_mask=torch.ones_like(ids), **others).logits[0, -1:]
+        found.append(_odds(logits, first, second))
+    return np.concatenate(found)
+
+
+def _odds(logits: Tensor, first: int, second: int) -> np.ndarray:
+    logprobs = logits.float().log_softmax(-1)
+    return (logprobs[:, first] - logprobs[:, second]).cpu().numpy().astype(np.float64)

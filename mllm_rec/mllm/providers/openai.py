@@ -1,0 +1,274 @@
+"""A model behind any OpenAI-compatible server (vLLM, Ollama, llama.cpp, ...), spoken to through llama-index."""
+
+import hashlib
+import io
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.providers.base import Answer, Conversation, ProviderError
+
+#: The environment variable that holds the key; servers on one's own machine need none.
+KEY = "OPENAI_API_KEY"
+#: Failures in a row after which the server is left alone, and for how many seconds.
+BREAK_AFTER, BREAK_SECONDS = 3, 30.0
+#: Seconds between two tries: doubled each time, never more than the last.
+_WAITS = (0.5, 1.0, 2.0, 4.0)
+_SIDE = 64
+_PROBE = "k7q2"
+T = TypeVar("T")
+
+
+class OpenAI:
+    """A model on a server.
+
+    Args:
+        model: its name there.
+        url: the server's base URL, like ``http://127.0.0.1:8000/v1``; it must not hold a password.
+        timeout: seconds that one request may take.
+        retries: further tries after a refusal (429), a server error or silence.
+        workers: requests at once.
+
+    Raises:
+        InputError: a URL that is none or holds a password, or no server answers there.
+    """
+
+    def __init__(self, model: str, url: str, timeout: float = 60.0, retries: int = 3, workers: int = 8):
+        from llama_index.llms.openai_like import OpenAILike
+
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError(f"'{url}' is not a server's address; it must be like http://127.0.0.1:8000/v1")
+        if parts.username or parts.password:
+            raise InputError(f"the address of '{model}' holds a user name or password; put the key into {KEY} instead")
+        self.name, self.prompts = f"openai:{model}@{url}", "v1"
+        self.key = hashlib.sha256(self.name.encode()).hexdigest()[:16]
+        self.retries, self.workers = retries, workers
+        self._secret = os.environ.get(KEY) or ""
+        self._failures, self._closed_until = 0, 0.0
+        self._client = OpenAILike(
+            model=model, api_base=url, api_key=self._secret or "none", is_chat_model=True, max_retries=0, timeout=timeout, reuse_client=True
+        )
+        self._capabilities = self._probe()
+
+    def capabilities(self) -> frozenset[str]:
+        """What it can do, as its answers at load showed."""
+        return self._capabilities
+
+    def generate(
+        self,
+        conversations: Sequence[Conversation],
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = 512,
+        sample: int | None = None,
+    ) -> list[Answer]:
+        """See ``Provider``; an answer that fails alone is marked, and only a server that answers nothing raises."""
+        options: dict[str, Any] = {"max_tokens": max_tokens, "temperature": 0.0 if sample is None else 0.7}
+        if sample is not None:
+            options["seed"] = sample
+        if schema is not None and "schema" in self._capabilities:
+            options["response_format"] = _format(schema)
+        if "logprobs" in self._capabilities and sample is None:
+            options["logprobs"] = True
+        needs_words = schema is not None and "schema" not in self._capabilities
+        asked = [_with_schema(one, schema) if needs_words and schema is not None else one for one in conversations]
+
+        def answer(conversation: Conversation) -> Answer | ProviderError:
+            try:
+                return _answer(self._call(lambda: self._client.chat(_messages(conversation), **options)))
+            except ProviderError as error:
+                return error
+
+        with ThreadPoolExecutor(self.workers) as threads:
+            found = list(threads.map(answer, asked))
+        failed = [one for one in found if isinstance(one, ProviderError)]
+        if failed and len(failed) == len(found):
+            raise failed[0]
+        return [Answer("", error=str(one)) if isinstance(one, ProviderError) else one for one in found]
+
+    def stream(self, conversation: Conversation, max_tokens: int = 512) -> Iterator[str]:
+        """The answer, piece by piece."""
+        pieces = self._call(lambda: self._client.stream_chat(_messages(conversation), max_tokens=max_tokens, temperature=0.0))
+        try:
+            for piece in pieces:
+                if piece.delta:
+                    yield piece.delta
+        except Exception as error:
+            raise self._failed(error) from None
+
+    def score(self, prefix: Conversation, continuations: Sequence[str], labels: tuple[str, str] = ("yes", "no")) -> np.ndarray:
+        """See ``Provider``; one request a continuation, read from the likeliest first tokens.
+
+        Raises:
+            ProviderError: the server tells no log probabilities, or doesn't answer.
+        """
+        if "logprobs" not in self._capabilities:
+            raise ProviderError(f"'{self.name}' tells no log probabilities, so it can't score")
+
+        def one(continuation: str) -> float:
+            said = [*prefix[:-1], {"role": "user", "content": [*prefix[-1]["content"], {"type": "text", "text": continuation}]}]
+            options = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": 20}
+            response = self._call(lambda: self._client.chat(_messages(said), **options))
+            return _log_odds(response.raw.choices[0].logprobs.content[0].top_logprobs, labels)
+
+        with ThreadPoolExecutor(self.workers) as threads:
+            return np.array(list(threads.map(one, continuations)), dtype=np.float64)
+
+    # Finding out
+
+    def _probe(self) -> frozenset[str]:
+        """What the server really does: a field that it accepts and ignores does not count."""
+        try:
+            first = self._call(lambda: self._client.chat(_messages(_words("Say hello.")), max_tokens=4, temperature=0.0, logprobs=True))
+        except ProviderError as error:
+            raise InputError(f"no answer from '{self.name}': {error}; is the server up, and does it serve this model?") from None
+        found = {"stream"}
+        if _answer(first).tokens:
+            found |= {"logprobs", "score"}
+        schema = {"type": "object", "properties": {"code": {"enum": [_PROBE]}}, "required": ["code"], "additionalProperties": False}
+        said = self._tried(_words("Say hello."), response_format=_format(schema), max_tokens=40)
+        if said is not None and _json(said) == {"code": _PROBE}:
+            found.add("schema")
+        from PIL import Image
+
+        picture = {"type": "image", "image": Image.new("RGB", (_SIDE, _SIDE), "red")}
+        seen = self._usage([{"role": "user", "content": [picture, {"type": "text", "text": "Say hello."}]}])
+        plain = self._usage(_words("Say hello."))
+        if seen is not None and (plain is None or seen < 0 or plain < 0 or seen > plain):
+            found.add("vision")
+        return frozenset(found)
+
+    def _tried(self, conversation: Conversation, **options: Any) -> str | None:
+        """The answer, or None where the server refuses the request."""
+        try:
+            return _answer(self._client.chat(_messages(conversation), temperature=0.0, **options)).text
+        except Exception:  # whatever a server makes of a field that it doesn't know
+            return None
+
+    def _usage(self, conversation: Conversation) -> int | None:
+        """Tokens of the prompt as the server counted them, -1 where it doesn't tell, None where it refuses."""
+        try:
+            used = self._client.chat(_messages(conversation), max_tokens=4, temperature=0.0).raw.usage
+        except Exception:  # a model without eyes answers a picture with one error or another
+            return None
+        return used.prompt_tokens if used is not None else -1
+
+    # Calling
+
+    def _call(self, work: Callable[[], T]) -> T:
+        """Do it, with retries where that may help; after several failures in a row the server is left alone for a while."""
+        if time.monotonic() < self._closed_until:
+            raise ProviderError(f"the server has failed {self._failures} times in a row; it is tried again later")
+        for number in range(self.retries + 1):
+            try:
+                done = work()
+                self._failures = 0
+                return done
+            except Exception as error:
+                if number == self.retries or not _passing(error):
+                    raise self._failed(error) from None
+                time.sleep(_waiting(error, number))
+        raise AssertionError("unreachable")
+
+    def _failed(self, error: Exception) -> ProviderError:
+        self._failures += 1
+        if self._failures >= BREAK_AFTER:
+            self._closed_until = time.monotonic() + BREAK_SECONDS
+        said = str(error) or type(error).__name__
+        said = said.replace(self._secret, "***") if self._secret else said
+        return ProviderError(f"{type(error).__name__}: {said[:300]}")
+
+
+def _words(text: str) -> Conversation:
+    return [{"role": "user", "content": [{"type": "text", "text": text}]}]
+
+
+def _messages(conversation: Conversation) -> list[Any]:
+    """In llama-index's form."""
+    from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
+
+    def block(part: Mapping[str, Any]) -> Any:
+        if part["type"] == "text":
+            return TextBlock(text=part["text"])
+        buffer = io.BytesIO()
+        part["image"].save(buffer, "PNG")
+        return ImageBlock(image=buffer.getvalue(), image_mimetype="image/png")
+
+    return [ChatMessage(role=message["role"], blocks=[block(part) for part in message["content"]]) for message in conversation]
+
+
+def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema), "strict": True}}
+
+
+def _with_schema(conversation: Conversation, schema: Mapping[str, Any]) -> Conversation:
+    """The schema in words, for a server that can't be held to it."""
+    said = {"type": "text", "text": f"Answer with one JSON object that fits this schema:\n{json.dumps(schema)}"}
+    return [*conversation[:-1], {**conversation[-1], "content": [*conversation[-1]["content"], said]}]
+
+
+def _answer(response: Any) -> Answer:
+    choices = getattr(response.raw, "choices", None)
+    if not choices:
+        raise ProviderError("the server answered without a choice")
+    text = choices[0].message.content or ""
+    told = choices[0].logprobs.content if choices[0].logprobs is not None else None
+    tokens = tuple((one.token, float(one.logprob)) for one in told) if told else None
+    if tokens is not None and "".join(token for token, _ in tokens) != text:
+        tokens = tokens if text.startswith("".join(token for token, _ in tokens[:1])) and not text else None
+    cut = choices[0].finish_reason == "length"
+    return Answer(
+        _bare(text), tokens if tokens and _bare(text) == text else None, error="the answer was cut off" if cut and "{" in text else ""
+    )
+
+
+def _bare(text: str) -> str:
+    """Without the fence that models like to put around JSON."""
+    stripped = text.strip()
+    if stripped.startswith("```") and stripped.endswith("```") and len(stripped) > 6:
+        return stripped[3:-3].removeprefix("json").strip()
+    return text
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _log_odds(top: Sequence[Any], labels: tuple[str, str]) -> float:
+    """Log odds of two labels among the likeliest tokens; one that isn't among them is taken to be as likely as the last."""
+    least = min(float(one.logprob) for one in top)
+    worth = []
+    for label in labels:
+        found = [float(one.logprob) for one in top if one.token.strip().casefold() == label]
+        worth.append(math.log(sum(map(math.exp, found))) if found else least)
+    return worth[0] - worth[1]
+
+
+def _passing(error: Exception) -> bool:
+    """Whether trying again may help: too many requests, a server's fault, no connection."""
+    status = getattr(error, "status_code", None)
+    return (
+        status in (408, 409, 425, 429)
+        or (status is not None and status >= 500)
+        or (status is None and not isinstance(error, ProviderError | ValueError))
+    )
+
+
+def _waiting(error: Exception, number: int) -> float:
+    """Seconds until the next try: as the server says, else doubled each time."""
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    try:
+        return min(float(headers.get("retry-after", "")), 30.0)
+    except ValueError:
+        return _WAITS[min(number, len(_WAITS) - 1)]

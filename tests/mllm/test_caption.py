@@ -1,0 +1,190 @@
+"""Captions: what is kept, what is asked once, what is done when the model fails."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mllm_rec.data.catalog import Catalog
+from mllm_rec.encoders.store import Store
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.caption import Captioner, calibrated
+from mllm_rec.mllm.features import caption_features, caption_table, enriched
+from mllm_rec.mllm.prompts import load_prompt
+from mllm_rec.mllm.providers import Answer
+from mllm_rec.mllm.providers.scripted import Scripted
+from mllm_rec.mllm.schema import CaptionSchema, Field
+
+SCHEMA = CaptionSchema({"color": Field(("red", "green", "blue")), "mood": Field(("calm", "bold"), many=True)})
+COLORS = {"a": (200, 0, 0), "b": (0, 200, 0), "c": (0, 0, 200), "d": (200, 0, 0)}
+
+
+def look(conversation):
+    """What an honest model would say: the color of the pixels, with tokens that are 90 % sure."""
+    picture = next(part["image"] for message in conversation for part in message["content"] if part["type"] == "image")
+    color = ("red", "green", "blue")[int(np.argmax(picture.getpixel((0, 0))))]
+    text = json.dumps({"color": color, "mood": ["calm"], "caption": f"something {color}"}, separators=(",", ":"))
+    return Answer(text, tuple((sign, np.log(0.9) if sign == color[0] else 0.0) for sign in text))
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    for name, color in COLORS.items():
+        Image.new("RGB", (20, 20), color).save(tmp_path / f"{name}.png")
+    table = pd.DataFrame({"item_id": list("abcde"), "title": ["one", "two", "three", "four", "five"]})
+    table["image"] = ["a.png", "b.png", "c.png", "d.png", None]
+    table["color"] = [None, "green", "red", None, "blue"]
+    return Catalog(table, {"color": "category"}, root=tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "captions.sqlite") as store:
+        yield store
+
+
+def captioner(store, say=look, **kwargs):
+    return Captioner(Scripted(say), load_prompt("caption"), SCHEMA, store, **kwargs)
+
+
+def test_every_picture_once(catalog, store):
+    made = captioner(store)
+    done = made.run(catalog, progress=False)
+    assert {row: caption.values["color"] for row, caption in done.captions.items()} == {0: "red", 1: "green", 2: "blue", 3: "red"}
+    assert done.captions[0].sentence == "something red" and not done.failed
+    asked = len(made.provider.asked)
+    made.run(catalog, progress=False)
+    assert len(made.provider.asked) == asked == 4
+
+
+def test_one_prompt_and_picture_is_asked_once(catalog, store):
+    catalog.table["title"] = "same"
+    catalog.table["color"] = None
+    made = captioner(store)
+    assert len(made.run(catalog, progress=False).captions) == 4 and len(made.provider.asked) == 3
+
+
+def test_failures_are_kept_and_tried_again_when_asked(catalog, store):
+    done = captioner(store, lambda conversation: "no JSON").run(catalog, progress=False)
+    assert not done.captions and all("not the JSON" in why for why in done.failed.values())
+    made = captioner(store)
+    assert not made.run(catalog, progress=False).captions and not made.provider.asked
+    assert len(captioner(store, retry_failed=True).run(catalog, progress=False).captions) == 4
+
+
+def test_a_model_that_is_down_ends_the_run_and_loses_nothing(catalog, store, monkeypatch):
+    monkeypatch.setattr("mllm_rec.mllm.caption._BATCH", 1)
+    answers = iter([look, *[lambda conversation: RuntimeError("gone")] * 9])
+    done = captioner(store, lambda conversation: next(answers)(conversation)).run(catalog, progress=False)
+    assert list(done.captions) == [0] and len(store) == 4
+    assert "no answer" in done.failed[1]
+
+
+def test_broken_pictures_are_marked(catalog, store, tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    (tmp_path / "b.png").unlink()
+    Image.new("CMYK", (20, 20), (0, 200, 200, 0)).save(tmp_path / "c.jpg")
+    Image.new("RGB", (1, 1), "blue").save(tmp_path / "d.png")
+    catalog.table["image"] = ["a.png", "b.png", "c.jpg", "d.png", None]
+    done = captioner(store).run(catalog, progress=False)
+    assert "is no picture" in done.failed[0] and "can't be read" in done.failed[1]
+    assert done.captions[2].values["color"] == "red" and done.captions[3].values["color"] == "blue"
+
+
+def test_confidence_source_and_conflict(catalog, store):
+    table = caption_table(catalog, captioner(store).run(catalog, progress=False).captions, SCHEMA)
+    color = table[table["field"] == "color"].set_index("item_id")
+    assert color["source"].tolist() == ["picture", "both", "picture", "picture"]
+    assert color["conflict"].tolist() == [False, False, True, False]
+    assert color.loc["a", "confidence"] == pytest.approx(0.9)
+    shy = caption_table(catalog, captioner(store).run(catalog, progress=False).captions, SCHEMA, {"floor": {"color": 0.95}})
+    assert set(shy[shy["field"] == "color"]["value"]) == {"unknown"}
+
+
+def test_what_the_catalog_says_stays(catalog, store):
+    table = caption_table(catalog, captioner(store).run(catalog, progress=False).captions, SCHEMA)
+    known = enriched(catalog, table, SCHEMA)
+    assert known.table["color"].tolist() == ["red", "green", "red", "red", "blue"], "c stays red: the catalog comes first"
+    assert known.table["mood"].tolist() == [("calm",)] * 4 + [None]
+    assert catalog.table["color"].tolist()[0] is None, "the catalog given is left as it is"
+
+
+def test_features(catalog, store):
+    captions = captioner(store).run(catalog, progress=False).captions
+    features = caption_features(catalog, captions, caption_table(catalog, captions, SCHEMA), SCHEMA, {})
+    assert features.present.tolist() == [True] * 4 + [False]
+    near = features.values @ features.values.T
+    assert near[0, 3] > near[0, 1] and near[0, 3] == pytest.approx(near[0, 0], abs=1e-5)
+
+
+def test_agreement_stands_in_for_probabilities(catalog, store):
+    turns = iter(range(100))
+
+    def say(conversation):
+        answer = look(conversation).text
+        return answer.replace('"red"', '"blue"') if next(turns) % 2 else answer
+
+    blind = Scripted(say, capabilities=frozenset({"vision", "schema"}))
+    catalog.table["image"] = ["a.png", None, None, None, None]
+    done = Captioner(blind, load_prompt("caption"), SCHEMA, store).run(catalog, progress=False)
+    assert done.captions[0].confidence["color"] == (0.5,) and done.captions[0].confidence["mood"] == (1.0,)
+
+
+def test_calibration():
+    assert calibrated(0.9, 1.0) == pytest.approx(0.9) and calibrated(0.9, 2.0) == pytest.approx(0.75)
+    assert calibrated(1.0, 1.0) < 1 and calibrated(0.0, 1.0) > 0
+
+
+def test_schemas():
+    table = pd.DataFrame({"item_id": ["1", "2"], "title": "x", "kind": ["a", "b"], "price": 1.0, "only": "one"})
+    induced = CaptionSchema.of_catalog(Catalog(table, {"kind": "category", "only": "category"}))
+    assert dict(induced.fields) == {"kind": Field(("a", "b"))}
+    with pytest.raises(InputError, match="domain file"):
+        CaptionSchema.of_catalog(Catalog(table[["item_id", "title"]], {}))
+    for wrong in ("[]", "{}", '{"color":"pink","mood":[],"caption":"x"}', '{"color":"red","mood":"calm","caption":"x"}'):
+        with pytest.raises(ValueError, match=r"wanted|field|must"):
+            SCHEMA.parse(wrong)
+
+
+KILLED = """
+import sys, time
+sys.path.insert(0, {tests!r})
+import test_caption as t
+from mllm_rec.data.catalog import Catalog
+from mllm_rec.encoders.store import Store
+t.Captioner.__module__
+import mllm_rec.mllm.caption as module
+module._BATCH = 1
+def slow(conversation):
+    time.sleep(0.3)
+    return t.look(conversation)
+with Store({store!r}) as store:
+    print("go", flush=True)
+    t.captioner(store, slow).run(Catalog.load({catalog!r}), progress=False)
+"""
+
+
+def test_a_killed_run_loses_one_batch_at_most(catalog, tmp_path):
+    catalog.save(tmp_path / "catalog.parquet")
+    script = KILLED.format(tests=str(Path(__file__).parent), store=str(tmp_path / "kept.sqlite"), catalog=str(tmp_path / "catalog.parquet"))
+    running = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert running.stdout.readline().strip() == "go"
+    while not (tmp_path / "kept.sqlite").exists() or _count(tmp_path / "kept.sqlite") < 2:
+        assert running.poll() is None
+    running.kill()
+    running.communicate()
+    with Store(tmp_path / "kept.sqlite") as store:
+        kept = len(store)
+        made = captioner(store)
+        done = made.run(catalog, progress=False)
+    assert kept >= 2 and len(done.captions) == 4 and len(made.provider.asked) == 4 - kept
+
+
+def _count(path):
+    with Store(path) as store:
+        return len(store)

@@ -1,0 +1,143 @@
+"""Real loading code on two families of tiny vision-language models: saved, loaded back, asked."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import FAMILIES
+
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.caption import Captioner
+from mllm_rec.mllm.prompts import load_prompt
+from mllm_rec.mllm.providers import load_provider
+from mllm_rec.mllm.providers.local import Local
+from mllm_rec.mllm.schema import PROSE, CaptionSchema, Field
+
+SCHEMA = CaptionSchema({"color": Field(("red", "blue")), "tags": Field(("a", "b", "c"), many=True)})
+PICTURES = [Image.new("RGB", (40 + 9 * place, 50), color) for place, color in enumerate(("red", "blue", "green"))]
+
+
+@pytest.fixture(scope="module", params=sorted(FAMILIES))
+def folder(request, tmp_path_factory):
+    return FAMILIES[request.param](tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return load_provider(str(folder))
+
+
+def conversations():
+    prompt = load_prompt("caption")
+    return [prompt.say(picture=picture, title="x" * (1 + 20 * place), text="", attributes="") for place, picture in enumerate(PICTURES)]
+
+
+def test_answers_do_not_depend_on_the_batch(model):
+    found = {}
+    for model.batch_size in (1, 4):
+        found[model.batch_size] = model.generate(conversations(), SCHEMA.json_schema(), 60)
+    for alone, together in zip(found[1], found[4], strict=True):
+        assert alone.text == together.text
+        assert [text for text, _ in alone.tokens] == [text for text, _ in together.tokens]
+        np.testing.assert_allclose([p for _, p in alone.tokens], [p for _, p in together.tokens], atol=1e-4)
+        assert "".join(text for text, _ in alone.tokens) == alone.text
+
+
+def test_random_weights_keep_to_the_schema(model):
+    for seed in (None, 1, 2):
+        for answer in model.generate(conversations(), SCHEMA.json_schema(), 400, sample=seed):
+            caption = Captioner._read(_captioner(model), answer)
+            assert not caption.error and caption.values["color"] in ("red", "blue", "unknown") and set(caption.values["tags"]) <= set("abc")
+            if not answer.error:
+                assert set(json.loads(answer.text)) == {"color", "tags", PROSE}
+            if seed is None:
+                assert 0 < caption.confidence["color"][0] <= 1
+
+
+def _captioner(model):
+    return Captioner(model, load_prompt("caption"), SCHEMA, store=None)
+
+
+def test_packed_scores_equal_separate_ones(model):
+    prefix = conversations()[0]
+    items = ["a red lamp", "a much longer text of an item with many words", "b", "yes"]
+    packed = model.score(prefix, items)
+    assert model.packs is True
+    model.packs = False
+    apart = model.score(prefix, items)
+    model.packs = None
+    np.testing.assert_allclose(packed, apart, atol=1e-4)
+    np.testing.assert_allclose(model.score(prefix, items[::-1])[::-1], packed, atol=1e-4)
+
+
+def test_streams(model):
+    whole = model.generate([conversations()[0]], None, 12)[0].text
+    assert "".join(model.stream(conversations()[0], 12)) == whole
+
+
+def test_memory_that_runs_out_halves_the_batch(model, monkeypatch):
+    sizes, answer = [], model._generate
+
+    def tight(batch, *rest):
+        sizes.append(len(batch))
+        if len(batch) > 1:
+            raise MemoryError
+        return answer(batch, *rest)
+
+    monkeypatch.setattr(model, "_generate", tight)
+    model.batch_size = 4
+    assert len(model.generate(conversations(), SCHEMA.json_schema(), 40)) == 3
+    assert sizes == [3, 2, 1, 1, 1] or sizes == [3, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("processor", "no processor"),
+        ("weights", "no weights"),
+        ("pickle", "a pickle"),
+        ("config", "config.json is missing"),
+        ("folder", "there is no folder"),
+    ],
+)
+def test_what_is_no_model_is_refused(broken, said, tmp_path):
+    folder = FAMILIES["llava"](tmp_path / "model")
+    remove = {
+        "processor": ["processor_config.json", "preprocessor_config.json"],
+        "weights": ["model.safetensors"],
+        "pickle": ["model.safetensors"],
+        "config": ["config.json"],
+    }
+    for name in remove.get(broken, ()):
+        (folder / name).unlink(missing_ok=True)
+    if broken == "pickle":
+        (folder / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(InputError, match=said):
+        Local(folder if broken != "folder" else tmp_path / "nothing")
+
+
+def test_devices_and_bits_that_are_not_there(tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    folder = FAMILIES["llava"](tmp_path / "model")
+    with pytest.raises(InputError, match="no CUDA"):
+        Local(folder, device="cuda")
+    with pytest.raises(InputError, match="4-bit"):
+        Local(folder, bits=4)
+
+
+def test_eight_bits_answer_on_a_cpu(tmp_path):
+    model = Local(FAMILIES["llava"](tmp_path / "model"), bits=8)
+    answers = model.generate(conversations()[:1], SCHEMA.json_schema(), 400)
+    assert not Captioner._read(_captioner(model), answers[0]).error
+
+
+def test_a_text_model_cannot_caption(tmp_path):
+    from mllm_rec.mllm.providers.scripted import Scripted
+
+    blind = Scripted(lambda conversation: "yes", capabilities=frozenset({"schema"}))
+    with pytest.raises(InputError, match="look at pictures"):
+        Captioner(blind, load_prompt("caption"), SCHEMA, store=None)

@@ -1,0 +1,116 @@
+"""A model behind an OpenAI-compatible server: what it can do, what it says, what happens when it fails."""
+
+import time
+
+import pytest
+from PIL import Image
+from server import Fake
+
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.prompts import load_prompt
+from mllm_rec.mllm.providers import ProviderError, load_provider
+from mllm_rec.mllm.providers import openai as module
+from mllm_rec.mllm.providers.openai import OpenAI
+from mllm_rec.mllm.schema import PROSE, CaptionSchema, Field
+
+SCHEMA = CaptionSchema({"color": Field(("red", "blue")), "tags": Field(("a", "b"), many=True)})
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch):
+    monkeypatch.setattr(module, "_WAITS", (0.01,))
+    monkeypatch.setattr(module, "BREAK_SECONDS", 0.3)
+
+
+def asked(color="blue"):
+    return load_prompt("caption").say(picture=Image.new("RGB", (8, 8), color), title="a", text="", attributes="")
+
+
+def test_what_a_server_can_do_is_found_out():
+    with Fake() as server:
+        assert load_provider(f"openai:m@{server.url}").capabilities() == {"stream", "logprobs", "score", "schema", "vision"}
+    with Fake(schema=False, logprobs=False, vision=False) as server:
+        assert OpenAI("m", server.url).capabilities() == {"stream"}, "fields that it accepts and ignores don't count"
+
+
+def test_captions_with_probabilities():
+    with Fake() as server:
+        answers = OpenAI("m", server.url).generate([asked("red"), asked("blue")], SCHEMA.json_schema())
+    assert [SCHEMA.parse(answer.text) for answer in answers] == [
+        {"color": color, "tags": ("a",), PROSE: f"something {color}"} for color in ("red", "blue")
+    ]
+    start = answers[0].text.index("red")
+    assert 0 < answers[0].probability(start, start + 3) < 1
+
+
+def test_streams_and_scores():
+    with Fake() as server:
+        model = OpenAI("m", server.url)
+        assert "".join(model.stream(asked())) == "Hello there"
+        assert model.score(asked(), ["one", "two"]).tolist() == pytest.approx([2.0, 2.0])
+
+
+def test_a_schema_goes_into_the_words_where_the_server_knows_none():
+    with Fake(schema=False, answer='```json\n{"color": "red", "tags": [], "caption": "x"}\n```') as server:
+        answer = OpenAI("m", server.url).generate([asked()], SCHEMA.json_schema())[0]
+        assert SCHEMA.parse(answer.text)["color"] == "red" and '"enum"' in str(server.requests[-1]["messages"])
+
+
+def test_a_busy_server_is_tried_again():
+    with Fake(fail_first=2) as server:
+        assert OpenAI("m", server.url).generate([asked()], SCHEMA.json_schema())[0].text
+
+
+def test_a_server_that_fails_is_left_alone_for_a_while():
+    with Fake() as server:
+        model = OpenAI("m", server.url, retries=0)
+        server.fault = "500"
+        for _ in range(module.BREAK_AFTER):
+            with pytest.raises(ProviderError, match="500"):
+                model.generate([asked()])
+        before = len(server.requests)
+        with pytest.raises(ProviderError, match="times in a row"):
+            model.generate([asked()])
+        assert len(server.requests) == before, "not even asked"
+        server.fault = ""
+        time.sleep(0.35)
+        assert model.generate([asked()])[0].text
+
+
+def test_one_answer_that_fails_is_marked():
+    with Fake() as server:
+        model = OpenAI("m", server.url, retries=0, workers=1)
+        server.fail_first = 1
+        answers = model.generate([asked(), asked()], SCHEMA.json_schema())
+    assert [bool(answer.error) for answer in answers] == [True, False]
+
+
+def test_secrets_stay_secret(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    with Fake() as server:
+        model = OpenAI("m", server.url, retries=0)
+        assert server.keys[-1] == "Bearer sk-very-secret"
+        server.fault = "500"
+        with pytest.raises(ProviderError) as failed:
+            model.generate([asked()])
+    assert "sk-very-secret" not in str(failed.value) and "sk-very-secret" not in model.name + model.key
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("ftp://x/v1", "not a server's address"),
+        ("http://me:pw@127.0.0.1:1/v1", "OPENAI_API_KEY"),
+        ("http://127.0.0.1:9/v1", "is the server up"),
+    ],
+)
+def test_addresses_that_are_none(url, said):
+    with pytest.raises(InputError, match=said) as refused:
+        OpenAI("m", url, retries=0)
+    assert ":pw@" not in str(refused.value)
+
+
+def test_names():
+    assert load_provider("none") is None
+    with pytest.raises(InputError, match="openai:MODEL@URL"):
+        load_provider("openai:m")

@@ -1,0 +1,65 @@
+"""The central arrow: what the model says of a picture moves what is recommended."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mllm_rec.data.features import Features
+from mllm_rec.data.sources import demo
+from mllm_rec.mllm.providers import Answer
+from mllm_rec.mllm.providers.scripted import Scripted
+from mllm_rec.pipeline import Workspace, build, open_shop
+from mllm_rec.recommender import Query
+
+FIELDS = ("category", "color", "pattern", "shape", "material")
+
+
+@pytest.fixture
+def speak(monkeypatch):
+    """Puts a scripted model in the place of the one asked for: it knows the truth, but of one item says what it is told."""
+    truth = {name: attributes for name, (attributes, _) in demo.recipes(demo.DEMO["domain_file"], items=120, seed=3).items()}
+
+    def script(changed, said):
+        def say(conversation):
+            words = conversation[-1]["content"][-1]["text"]
+            title = words.split("title: ", 1)[1].split(" text: ", 1)[0].split("\n")[0].strip()
+            name = titles[title]
+            values = {field: truth[name][field] for field in FIELDS} | (said if name == changed else {})
+            text = json.dumps({**values, "style": "unknown", "room": [], "caption": f"{' '.join(values.values())}"}, separators=(",", ":"))
+            return Answer(text, tuple((sign, 0.0) for sign in text))
+
+        items, _, _ = demo.world(demo.DEMO["domain_file"], items=120, users=80, seed=3)
+        titles = dict(zip(items["title"], items["item_id"], strict=True))
+        monkeypatch.setattr("mllm_rec.pipeline.caption.load_provider", lambda name, adapter=None: Scripted(say, key=json.dumps(said)))
+
+    return script
+
+
+def test_one_caption_moves_vector_neighbors_and_rank(shop_inputs, speak, tmp_path):
+    changed, seen = "H0007", []
+    other = {"category": "rug", "color": "pink", "pattern": "zigzag", "shape": "oval", "material": "wool"}
+    for said in ({}, other):
+        speak(changed, said)
+        build(shop_inputs, tmp_path / "shop", systems=["freedom"], mllm=f"scripted{len(seen)}")
+        workspace = Workspace.open(tmp_path / "shop")
+        features = Features.load(workspace.feature("caption"))
+        shop = open_shop(workspace)
+        row = shop.catalog.position(changed)
+        near = features.values @ features.values[row]
+        near[row] = -np.inf
+        scores = shop.system.score(Query(torch.arange(shop.data.num_users)))
+        ranks = (scores > scores[:, [row]]).sum(1)
+        seen.append((features.values[row], set(np.argsort(-near)[:10].tolist()), ranks))
+    (before, near_before, ranks_before), (after, near_after, ranks_after) = seen
+    assert before.shape != after.shape or np.abs(before - after).max() > 0.1, "its vector"
+    assert near_before != near_after, "its neighbors"
+    assert (ranks_before != ranks_after).any(), "its rank"
+    assert shop.catalog.table["pattern"].iat[row] == "zigzag", "and what can be asked for"
+
+
+def test_without_a_model_nothing_is_captioned(workspace):
+    assert workspace.manifest()["mllm"] in ("none", "embedded")
+    if workspace.manifest()["mllm"] == "none":
+        assert not workspace.captions.exists() and not workspace.feature("caption").exists()
