@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,24 @@ examples:
 
 
 def pairs(text: str) -> dict[str, str]:
-    """``a=b,c=d`` as a dict; the type of --map, --kind and --set."""
-    if any("=" not in part for part in text.split(",") if part):
-        raise argparse.ArgumentTypeError(f"'{text}' must be NAME=VALUE pairs separated by commas")
-    return {name.strip(): value.strip() for name, value in (part.split("=", 1) for part in text.split(",") if part)}
+    """``a=b,c=d`` as a dict; the type of --map, --kind and --set. A part without "=" goes on with the value before: ``a=b, c``."""
+    parts: list[str] = []
+    for part in text.split(","):
+        if "=" in part:
+            parts.append(part)
+        elif part.strip() and not parts:
+            raise argparse.ArgumentTypeError(f"'{text}' must be NAME=VALUE pairs separated by commas")
+        elif part.strip():
+            parts[-1] += f",{part}"
+    return {name.strip(): value.strip() for name, value in (part.split("=", 1) for part in parts)}
+
+
+class Merge(argparse.Action):
+    """An option of pairs that may be given several times."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Add to what was said before."""
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), **values})
 
 
 def names(text: str) -> list[str]:
@@ -127,6 +142,10 @@ def recommend_command(args: argparse.Namespace) -> Answer:
     if args.all_users:
         if args.out is None:
             raise InputError("--all-users needs --out FILE (.parquet or .csv)")
+        if args.user is not None or args.like or args.words or args.explain:
+            raise InputError(
+                "--all-users makes a plain list for everybody; leave --user, --like, --words and --explain out, or make one list"
+            )
         return recommend_all(workspace, args.k, args.out, args.exclude)
     if args.user is None and not args.like and not args.words:
         raise InputError("say for whom: --user ID, --like ITEM, --words TEXT, or --all-users")
@@ -149,6 +168,18 @@ def chat_command(args: argparse.Namespace) -> Answer:
 
     launch(shop, args.host, args.port, user=args.user)
     return None, ""
+
+
+def train_mllm_command(args: argparse.Namespace) -> Answer:
+    """Train the embedded multimodal model on drawings of a domain file."""
+    from mllm_rec.mllm.embedded.recipe import train_mllm
+    from mllm_rec.mllm.embedded.train import Recipe
+
+    whole = {field.name for field in fields(Recipe) if field.type in ("int", int)}
+    if wrong := [name for name, value in args.set.items() if name not in whole or not value.isdigit()]:
+        raise InputError(f"'{wrong[0]}={args.set[wrong[0]]}' is no setting of the recipe; it has {', '.join(sorted(whole))}, whole numbers")
+    changes: dict[str, Any] = {name: int(value) for name, value in args.set.items()}
+    return train_mllm(args.out, args.domain, Recipe(**changes), args.device)
 
 
 def doctor_command(args: argparse.Namespace) -> Answer:
@@ -197,11 +228,14 @@ def _own_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--map",
         type=pairs,
+        action=Merge,
         default={},
         metavar="FIELD=COLUMN,..",
         help="names of your columns, in either file: item_id=sku,title=name,image=photo,user_id=customer; what is not named is guessed",
     )
-    parser.add_argument("--kind", type=pairs, default={}, metavar="COLUMN=KIND,..", help="number, ordinal, category, set, text or date")
+    parser.add_argument(
+        "--kind", type=pairs, action=Merge, default={}, metavar="COLUMN=KIND,..", help="number, ordinal, category, set, text or date"
+    )
     parser.add_argument("--min-rating", type=float, metavar="R", help="ratings from R up are likes; lower ones are only hidden")
     parser.add_argument(
         "--k-core", type=int, default=0, metavar="K", help="keep users and items with at least K interactions (default: all)"
@@ -244,6 +278,18 @@ def _model(parser: argparse.ArgumentParser) -> None:
 
 def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     command("systems", systems_command)
+    added = command(
+        "train-mllm",
+        train_mllm_command,
+        "Draws, trains, calibrates and judges; interrupted, the same command goes on where it stopped.\n"
+        "example: mllm-rec train-mllm --domain my_goods.yaml --out models/my_goods",
+    )
+    added.add_argument("--domain", default="domains/home_goods.yaml", metavar="YAML", help="domain file to draw from (default: the demo's)")
+    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model's folder")
+    added.add_argument("--device", default="cpu", help="cpu or cuda")
+    added.add_argument(
+        "--set", type=pairs, action=Merge, default={}, metavar="NAME=N,..", help="drawings, head_steps, word_steps, seed, ..."
+    )
     added = command("prompts", prompts_command, "MLLM_REC_PROMPTS names a folder whose <job>/<version>.yaml take the place of ours.")
     added.add_argument("action", choices=["list", "show", "check"], help="what to do")
     added.add_argument("job", nargs="?", help="only this job: caption, match, word")
@@ -251,11 +297,13 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--systems", type=names, required=True, metavar="A,B", help="systems to train")
     added.add_argument("--seeds", type=positive, default=1, metavar="N", help="train each system N times (default 1)")
-    added.add_argument("--set", type=pairs, default={}, metavar="NAME=VALUE,..", help="settings of the system, or of fit as fit.lr=0.01")
+    added.add_argument(
+        "--set", type=pairs, action=Merge, default={}, metavar="NAME=VALUE,..", help="settings of the system, or of fit as fit.lr=0.01"
+    )
     added = command("evaluate", evaluate_command, "Full ranking on held-out items; intervals are 95 % bootstraps over users.")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--systems", type=names, metavar="A,B", help="only these (default: all that were trained)")
-    added.add_argument("--seeds", type=positive, default=None, metavar="N", help="average N seeds; what is missing is trained")
+    added.add_argument("--seeds", type=positive, default=1, metavar="N", help="average N seeds; what is missing is trained (default 1)")
     added.add_argument("--part", choices=["test", "validation"], default="test", help="held-out part (default test)")
     added.add_argument(
         "--mask", choices=["train+validation", "train"], default="train+validation", help="items never ranked (default both)"

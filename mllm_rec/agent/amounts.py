@@ -15,6 +15,7 @@ from mllm_rec.agent.english import (
     DETERMINERS,
     FILLERS,
     FLIPPED,
+    JOINING,
     MEASURED,
     MONTHS,
     NAMING,
@@ -130,12 +131,18 @@ class Amounts:
                 return None
             if not named and not alone and not self._noun_position(place):
                 return None
-        if not proper and column is None and self.text(place - 1) not in NAMING and not (self.starts(place) and self.ends(place + 1)):
+        named_before = self.text(place - 1) in NAMING or (self.text(place - 1) in JOINING and self._person(place - 2))
+        if not proper and column is None and not named_before and not (self.starts(place) and self.ends(place + 1)):
             meanings = tuple(
                 meaning for meaning in found.meanings if found.distance != NAME and meaning.column not in self.vocabulary.people
             )
             return replace(found, meanings=meanings) if meanings else None
         return found
+
+    def _person(self, place: int) -> bool:
+        """Whether the word here is, or ends, a person's name."""
+        found = self.match(place) if place >= 0 else None
+        return found is not None and any(meaning.column in self.vocabulary.people for meaning in found.meanings)
 
     def _noun_position(self, place: int) -> bool:
         """After an article only a noun or an adjective can stand, so a preposition or a verb there is a name."""
@@ -183,7 +190,7 @@ class Amounts:
         if number is None:
             return None if money else self._ordinal(start, column)
         value, unit, end = number
-        if not unit and (self.text(end) in UNITS or self.text(end) in _CURRENCY):
+        if not unit and (self.text(end) in UNITS or self.text(end) in _CURRENCY or self.text(end) in self.vocabulary.units):
             unit, end = self.text(end), end + 1
         if not unit and value == 1 and self.text(end) in ("day", "week"):
             return None
@@ -193,7 +200,7 @@ class Amounts:
         return found if found.column and found.column == column else self._named(found)
 
     def _measured(self, found: Amount, unit: str) -> Amount:
-        if found.column and unit not in UNITS:
+        if found.column and unit not in UNITS and unit not in self.vocabulary.units:
             return found
         adjective = MEASURED.get(self.text(found.end), "")
         measure = self.vocabulary.measured(unit)

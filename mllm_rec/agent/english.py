@@ -32,7 +32,9 @@ OPENERS = DETERMINERS | frozenset(
     _words("in on at by for with into onto from about as if of to than or and nor not no without under over below above between except")
 )
 #: Words before a person's name.
-NAMING = frozenset(_words("with without by starring featuring from no not except or and nor"))
+NAMING = frozenset(_words("with without by starring featuring from no not except"))
+#: Words that go on with the names before them.
+JOINING = frozenset(("or", "and", "nor", ","))
 FILLERS = frozenset(
     _words(
         "a an the any some is are be being its it that which of in on to too very so really with have has having made anything something should must"
@@ -96,6 +98,8 @@ COMPARATIVES = {
     "smaller": ("<", ("size",)),
 }
 #: Adjectives that lean to one end of a column: a wish for that third of the catalog.
+#: Those of ``LEANINGS`` that ask for the end itself.
+SUPERLATIVES = frozenset(("cheapest", "priciest", "newest", "latest", "oldest"))
 LEANINGS = {
     **dict.fromkeys(("cheap", "inexpensive", "affordable", "cheapest", "bargain", "low cost", "low priced"), ("<", "price")),
     **dict.fromkeys(("expensive", "pricey", "costly", "priciest"), (">", "price")),
@@ -140,6 +144,8 @@ FORGET = frozenset(
 FORGET_AFTER = frozenset(
     ("doesnt matter", "does not matter", "dont matter", "do not matter", "is irrelevant", "isnt important", "is not important")
 )
+#: Negated auxiliaries: they deny a value that follows ("that doesn't rattle"), and nothing else.
+AUXILIARIES = frozenset(("doesnt", "does not", "dont", "do not", "cant", "cannot", "wont"))
 SIMILAR = frozenset(
     (
         "more like",
@@ -189,10 +195,19 @@ DISLIKE = frozenset(
         "dont want",
         "no to",
         "not a fan of",
+        "remove",
+        "hide",
+        "skip",
+        "drop",
+        "delete",
     )
 )
 MORE_RESULTS = frozenset(
-    ("more", "show more", "show me more", "next", "others", "more please", "something else", "anything else", "what else", "other ones")
+    _words(
+        "more|show more|show me more|next|others|more please|something else|anything else|what else|other ones|show me something else"
+        "|show me others|show others|show me other ones|something different|show me more please",
+        "|",
+    )
 )
 HELP = frozenset(("help", "what can i say", "what can you do", "how does this work", "help me"))
 POSITIONS = {

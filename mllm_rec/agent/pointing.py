@@ -10,6 +10,8 @@ from mllm_rec.agent.state import Intent
 from mllm_rec.retrieval.columns import column_index
 from mllm_rec.retrieval.filters import columns, mask
 
+#: Said where an item is pointed to and none was shown yet.
+NOTHING_SHOWN = "Nothing has been shown yet that this could mean."
 _POLITE = ("please", "thanks", "thank", "you", "now", "ok", "okay", "can", "me", "some", "any")
 #: Words before a verb of liking.
 SUBJECTS = ("i", "id", "would", "you", "to", "really", "do", "also", "still", "and", "we", "but", "yes", "rather", "actually")
@@ -70,7 +72,8 @@ class Pointing(Amounts):
         """A like, a dislike, or "something like this", each with the item it is about; or just an item."""
         if found := self.phrase(place, DISLIKE):
             if found[0] == "not for me" and self.ends(found[1]):
-                return self._note("dislike", (*self._it(), found[1]))
+                named = self.reference(found[1] + 1) if self.text(found[1]) in (":", ",", "-") else None
+                return self._note("dislike", named or (*self._it(), found[1]))
             if pointed := self.reference(found[1]):
                 return self._note("dislike", pointed)
         plain = self.text(place) == "like" and (place == 0 or self.text(place - 1) in SUBJECTS)
@@ -91,13 +94,12 @@ class Pointing(Amounts):
         item, position, end = pointed
         if item:
             self.intents.append(Intent(kind, item, position))
+            # "I liked Fargo and Pulp Fiction"
+            if kind in ("like", "dislike") and self.text(end) in ("and", ",", "or") and (more := self.reference(end + 1, named=True)):
+                return self._note(kind, more) if more[0] else end
         else:
             count = len(self.state.last_list)
-            self.notes.append(
-                f"The list shown has {count} {'item' if count == 1 else 'items'}."
-                if count
-                else "Nothing has been shown yet that this could mean."
-            )
+            self.notes.append(f"The list shown has {count} {'item' if count == 1 else 'items'}." if count else NOTHING_SHOWN)
         return end
 
     def _it(self) -> tuple[str, int]:

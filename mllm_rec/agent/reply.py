@@ -13,7 +13,7 @@ from mllm_rec.agent.wording import Wording, short
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.domain import Domain
-from mllm_rec.explain import Explainer, Explanation, Met
+from mllm_rec.explain import Evidence, Explainer, Explanation, Met
 from mllm_rec.explain import Request as ExplainRequest
 from mllm_rec.explain.templates import clean, column_word, number_word
 from mllm_rec.recommender import Recommender
@@ -282,11 +282,18 @@ def _said(words: str, catalog: Catalog) -> np.ndarray:
     return np.logical_and.reduce(said) if said else np.zeros(len(catalog), dtype=bool)
 
 
+def _decided(evidence: Evidence) -> bool:
+    """Whether a picture or an item pointed at made most of the case: then that is the reason, whatever else is true."""
+    return evidence.field in ("picture", "like") and isinstance(evidence.value, int | float) and evidence.value >= 50
+
+
 def _reason(explanation: Explanation) -> str:
     """The weightiest sentence that says more than the badges do, and the next where both fit two lines."""
     kinds = {evidence.id: evidence.kind for evidence in explanation.evidence}
     told = [(kinds[claim.evidence_ids[0]], claim.text) for claim in explanation.claims]
     telling = [text for kind, text in told if kind not in (*_BADGED, *_BARE)]
+    made = {evidence.id for evidence in explanation.evidence if evidence.kind == "contribution" and _decided(evidence)}
+    telling = [claim.text for claim in explanation.claims if made.intersection(claim.evidence_ids)] + telling
     telling = telling or [text for kind, text in told if kind in _BARE] or [text for _, text in told]
     both = " ".join(telling[:2])
     return both if len(both) <= REASON else telling[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mllm_rec.agent import answers, suggest
+from mllm_rec.agent.pointing import NOTHING_SHOWN
 from mllm_rec.agent.relax import relax, relaxations
 from mllm_rec.agent.reply import Card, Profile, Reply, Shop, cards, explanations, signals
 from mllm_rec.agent.state import Chip, DialogueState, Understanding, bounds
@@ -62,7 +63,11 @@ class Session:
         if picture is not None and self.shop.candidates.sees_pictures:
             self._look_at(picture)
             # "what looks like this?" speaks of the picture, not of an item in the list
-            understanding = replace(understanding, intents=tuple(one for one in understanding.intents if one.kind != "similar"))
+            understanding = replace(
+                understanding,
+                intents=tuple(one for one in understanding.intents if one.kind != "similar"),
+                notes=tuple(note for note in understanding.notes if note != NOTHING_SHOWN),
+            )
         elif picture is not None:
             understanding = replace(understanding, notes=(*understanding.notes, self.words.say("no_pictures")))
         self.state = self.state.apply(understanding, self.shop.catalog)

@@ -214,7 +214,11 @@ def _settle(chips: list[Chip], chip: Chip, catalog: Catalog) -> list[Chip]:
     opposite = chip.label.removeprefix("not ") if chip.label.startswith("not ") else f"not {chip.label}"
     chips = [old for old in chips if old.label not in (opposite, chip.label)]
     if chip.kind == "wish":
-        return [*chips, chip]
+        leaning = bounds(chip.expression)  # "expensive" takes the place of "cheap"
+        return [
+            *(old for old in chips if not (leaning and old.kind == "wish" and (bounds(old.expression) or ("",))[0] == leaning[0])),
+            chip,
+        ]
     if bound := bounds(chip.expression):
         return _bounded(chips, *bound, catalog)
     if isinstance(chip.expression, Not):
@@ -230,8 +234,10 @@ def _bounded(chips: list[Chip], column: str, new: tuple[Compare, ...], catalog: 
     kept = bounds(old.expression)[1] if old else ()  # type: ignore[index]
     sides = {part.operator[0] for part in new}
     kept = () if "=" in sides else tuple(part for part in kept if part.operator[0] not in {*sides, "="})
-    if any(
-        _apart(low, high, catalog) for low in (*kept, *new) for high in (*kept, *new) if low.operator[0] == ">" and high.operator[0] == "<"
+    both = (*kept, *new)
+    if kept and (
+        any(_apart(low, high, catalog) for low in both for high in both if low.operator[0] == ">" and high.operator[0] == "<")
+        or not (mask(And(both), catalog) & catalog.available).any()
     ):
         kept = ()
     parts = tuple(sorted({*kept, *new}, key=lambda part: (part.operator[0] != ">", part.operator)))

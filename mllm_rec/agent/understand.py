@@ -3,13 +3,15 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mllm_rec.agent.amounts import flipped
 from mllm_rec.agent.english import (
+    AUXILIARIES,
     COMPARATIVES,
+    DETERMINERS,
     FILLERS,
     FORGET,
     FORGET_AFTER,
@@ -18,7 +20,9 @@ from mllm_rec.agent.english import (
     MEASURES,
     MORE,
     NEGATIONS,
+    NUMBER_WORDS,
     STOP,
+    SUPERLATIVES,
     forms,
     tokenize,
 )
@@ -69,12 +73,27 @@ class _Message(Pointing):
         self.forget_labels: list[str] = []
         self.intents: list[Intent] = []
         self._run_end = -1
-        rules = (self.deed, self.point, self.forget, self.column, self.bounded, self.compare, self.negate, self.name, self.lean, self.word)
+        self._leanings: list[tuple[Chip, str]] = []
+        rules = (
+            self.deed,
+            self.point,
+            self.forget,
+            self.column,
+            self.bounded,
+            self.compare,
+            self.than,
+            self.negate,
+            self.quoted_title,
+            self.name,
+            self.lean,
+            self.word,
+        )
         place = 0
         while place < len(self.tokens) and len(self.chips) < _MOST_CHIPS:
             strong = self.match(place)
             first = (self.name,) if strong and strong.length > 1 and strong.of("value") else ()
             place = next((after for rule in (*first, *rules) if (after := rule(place)) is not None), place + 1)
+        self._settle_leanings()
         words = {token.text for token in self.tokens}
         return Understanding(
             tuple(dict.fromkeys(self.chips)),
@@ -216,13 +235,68 @@ class _Message(Pointing):
         kept = self.state.filters()
         return np.flatnonzero(self.catalog.available & (mask(kept, self.catalog) if kept is not None else True)), end
 
+    def than(self, place: int) -> int | None:
+        """ "costing less than a mug": what is compared with has no single value, so it is left aside, and said."""
+        if self.text(place) != "than":
+            return None
+        named = self.meanings(self.skip(place + 1, DETERMINERS), "value")
+        if named is None:
+            return None
+        self.notes.append(f"What “{self.said(place + 1, named[1])}” comes to is not one number, so the comparison is left aside.")
+        return named[1]
+
     def lean(self, place: int) -> int | None:
         """ "cheap", "recent": a wish for one end of a column."""
         found = self._leaning(place)
         if not found:
             return None
         self._wish(found[0], self.said(place, found[1]))
+        self._leanings.append((self.chips[-1], self.text(found[1] - 1)))
         return found[1]
+
+    def _settle_leanings(self) -> None:
+        """Leanings measured among what the filters leave, in steps, so that the end itself comes first."""
+        if not self._leanings:
+            return
+        filters = Understanding(chips=tuple(chip for chip in self.chips if chip.kind == "filter"))
+        kept = self.state.apply(filters, self.catalog).filters()
+        passes = self.catalog.available & (mask(kept, self.catalog) if kept is not None else True)
+        for chip, word in self._leanings:
+            compare = chip.expression
+            assert isinstance(compare, Compare)
+            index = column_index(self.catalog, compare.column)
+            values = np.sort(index.values[index.known & passes])
+            if not len(values):
+                continue
+            if compare.operator[0] == ">":
+                values = values[::-1]
+            places = range(min(8, len(values))) if word in SUPERLATIVES else [int(len(values) * share / 9) for share in (1, 2, 3)]
+            ends = dict.fromkeys(values[min(place, len(values) - 1)] for place in places)
+            said = [str(end.astype("datetime64[D]")) if index.kind == "date" else float(end) for end in ends]
+            steps = tuple(Compare(compare.column, compare.operator, end) for end in said)
+            settled = replace(chip, expression=And(steps) if len(steps) > 1 else steps[0])
+            self.chips = [settled if old is chip else old for old in self.chips]
+
+    def quoted_title(self, place: int) -> int | None:
+        """Capitalized words that stand so in a title ("Star Wars") are no values, whatever a single one of them means."""
+        end = place
+        while end < len(self.tokens) and self.tokens[end].kind == "word" and self.tokens[end].raw[:1].isupper() and not self.shouted:
+            end += 1
+        known = self.match(place)
+        whole = self.vocabulary.titled(self.tokens, place)
+        if whole and whole[1] > 1 and end - place > 1:
+            self._wish(None, self.said(place, place + whole[1]))
+            return place + whole[1]
+        if end - place < 2 or (known and known.length >= end - place):
+            return None
+        for last in range(end, place + 1, -1):
+            inside = [self.match(at) for at in range(place, last)]
+            if any(found is not None and found.length > 1 for found in inside):
+                continue
+            if column_index(self.catalog, "title").contains((self.said(place, last),)).any():
+                self._wish(None, self.said(place, last))
+                return last
+        return None
 
     def _leaning(self, place: int) -> tuple[Compare, int] | None:
         found = self.phrase(place, LEANINGS)
@@ -242,13 +316,15 @@ class _Message(Pointing):
 
     def negate(self, place: int, also: Sequence[str] = ()) -> int | None:
         """ "not leather", "without Jim Carrey or Tom Hanks", "no more than", "leather-free"."""
-        found = self.phrase(place, NEGATIONS)
+        found = self.phrase(place, NEGATIONS) or self.phrase(place, AUXILIARIES)
         if also:
             found = found or ("but", place)
         if not found:
             return None
         said, start = found
         target = self.skip(start, FILLERS) if not self.meanings(start, "value") else start
+        if said in AUXILIARIES and not (self.meanings(target, "value") or self.meanings(target, "wish")):
+            return None
         if self.ends(target):
             return None
         if bound := self.bound(target):
@@ -351,6 +427,10 @@ class _Message(Pointing):
             item = groups.pop()[0]
             self._filter(Not(self._any(item.meanings, item)))
             joins, end = joins[:-1], end + 1
+        if (first := self._first_alternative(groups, joins)) > 0:
+            # "a lamp, red or blue": the lamp is no alternative
+            self._asked(groups[:first], joins[: first - 1], groups[first - 1][-1].end, place)
+            groups, joins = groups[first:], joins[first:]
         items = [item for group in groups for item in group]
         if joins and joins[-1] == "or" and all(self._hard(item) for item in items):
             self._alternatives(groups)
@@ -360,6 +440,19 @@ class _Message(Pointing):
             for item in items:
                 self._positive(item)
         return end
+
+    def _first_alternative(self, groups: list[list[_Item]], joins: list[str]) -> int:
+        """The first group that the "or" at the end of a list reaches back to: over commas only as long as a column is shared."""
+        if not joins or joins[-1] != "or":
+            return 0
+        first = len(groups) - 1
+
+        def names(group: list[_Item]) -> set[str]:
+            return {meaning.column for item in group for meaning in item.meanings}
+
+        while first > 0 and (joins[first - 1] == "or" or names(groups[first - 1]) & names(groups[-1])):
+            first -= 1
+        return first
 
     def _alternatives(self, groups: list[list[_Item]]) -> None:
         """ "red or blue lamp", "red lamp or blue vase", "leather or red"."""
@@ -496,6 +589,8 @@ class _Message(Pointing):
         token = self.tokens[place]
         if token.kind != "word" or (token.text in STOP and not token.quoted) or token.text in self.vocabulary.noise:
             return False
+        if token.text in NUMBER_WORDS and self._run_end != place:
+            return False
         if token.text == "love" and self.text(place - 1) in SUBJECTS:
             return False
         if re.fullmatch(r"[\d.,]+", token.text) and not (place + 1 < len(self.tokens) and self._run_end == place):
@@ -510,7 +605,16 @@ class _Message(Pointing):
         self._filter(expression)
 
     def _filter(self, expression: Expression, label: str = "") -> None:
+        before = next((chip for chip in self.chips if chip.kind == "filter" and self._same_column(chip.expression, expression)), None)
+        if before is not None:  # "chairs, tables or lamps": a thing has one category, so both are welcome
+            self.chips.remove(before)
+            expression, label = In(expression.column, tuple(dict.fromkeys((*before.expression.values, *expression.values)))), ""  # type: ignore[union-attr]
         self.chips.append(Chip("filter", label or describe(expression, self.catalog), expression))
+
+    def _same_column(self, old: Expression | None, new: Expression) -> bool:
+        """Whether both ask for values of one column that holds a single value."""
+        single = isinstance(new, In) and new.column in self.vocabulary.columns and self.vocabulary.columns[new.column].kind != "set"
+        return single and isinstance(old, In) and isinstance(new, In) and old.column == new.column
 
     def _wish(self, expression: Expression | None, label: str, words: str = "") -> None:
         self.chips.append(Chip("wish", label, expression, words or ("" if expression is not None else label)))

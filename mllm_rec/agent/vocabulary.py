@@ -78,6 +78,12 @@ class Vocabulary:
         return "price" if "price" in self.columns and column_index(self.catalog, "price").known.any() else None
 
     @cached_property
+    def units(self) -> dict[str, str]:
+        """Number columns by the unit that their cells carry ("%", "kWh"), where it is no currency and no unit that English measures by."""
+        own = {name: column.unit.strip(". ").casefold() for name, column in self.columns.items() if column.kind == "number" and column.unit}
+        return {unit: name for name, unit in own.items() if unit and unit not in UNITS and name != self.price}
+
+    @cached_property
     def cents(self) -> bool:
         """Whether every known price is in whole cents."""
         index = column_index(self.catalog, "price")
@@ -100,6 +106,8 @@ class Vocabulary:
 
         A column that names a unit of the same quantity comes first ("weight_g"), then one named for the quantity.
         """
+        if unit in self.units:
+            return self.units[unit], 1.0
         quantity, size = UNITS.get(unit, ("", 1.0))
         if quantity == "money":
             return (self.price, 1.0) if self.price else None
@@ -359,4 +367,6 @@ def middle(catalog: Catalog, column: str, rows: np.ndarray) -> float | str | Non
         return None
     if kind == "date":
         return str(np.sort(known)[(len(known) - 1) // 2].astype("datetime64[D]"))
+    if looks_like_year(catalog, column):  # no year is a half
+        return float(np.sort(known)[(len(known) - 1) // 2])
     return float(np.median(known))

@@ -51,7 +51,9 @@ def wording(name: str = "chat/v1.yaml") -> Wording:
 def short(label: str) -> str:
     """A chip's label without its column where the value speaks for itself: "lamp" for "category: lamp", "under 40" for a price."""
     before, colon, value = label.partition(": ")
-    if colon and value and '"' not in before:
+    if colon and value in ("yes", "no"):
+        label = before if value == "yes" else f"no {before}"
+    elif colon and value and '"' not in before:
         label = value
     return clean(label.removeprefix("price "), LONGEST)
 

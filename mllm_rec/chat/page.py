@@ -107,14 +107,16 @@ def _for_programs(gr: Any, kept: Conversations) -> Callable[..., dict]:
             session: name of the conversation; empty: one turn that is not kept.
 
         Returns:
-            text, and items: the ids of the items listed, best first.
+            text, and items: the ids of the items listed, best first. Where nothing fits the text ends with the steps back and
+            how many items each would leave.
         """
         if len(session) > LONGEST_SESSION:
             raise gr.Error(f"the session's name has {len(session)} characters; {LONGEST_SESSION} are the most", print_exception=False)
 
         def turn(conversation: Conversation) -> dict:
             reply = _guarded(gr, lambda: conversation.session.turn(message, pictures.received(image) if image else None))
-            return {"text": reply.text, "items": reply.items}
+            steps = "; ".join(f"{step.label} ({step.count})" for step in reply.relaxations)
+            return {"text": f"{reply.text} {steps}".strip(), "items": reply.items}
 
         if not session:
             return turn(kept.new())

@@ -31,11 +31,12 @@ _WORDS = ("id", "category", "ordinal", "text", "path")
 
 @dataclass(frozen=True)
 class Column:
-    """Name and kind of a column; ``order`` lists an ordinal's values from least to most."""
+    """Name and kind of a column; ``order`` lists an ordinal's values from least to most, ``unit`` is what every number carries."""
 
     name: str
     kind: str
     order: tuple[str, ...] = ()
+    unit: str = ""
 
 
 class Catalog:
@@ -118,7 +119,7 @@ class Catalog:
 
         from mllm_rec.data.files import atomic
 
-        kinds = {name: [column.kind, list(column.order)] for name, column in self.columns.items()}
+        kinds = {name: [column.kind, list(column.order), column.unit] for name, column in self.columns.items()}
         table = pyarrow.Table.from_pandas(self.table, preserve_index=False)
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"mllm_rec": json.dumps(kinds).encode()})
         with atomic(path) as temporary:
@@ -142,10 +143,10 @@ class Catalog:
         except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path} is not a catalog that 'mllm-rec build' wrote: {error}; build it again") from error
         frame = table.to_pandas()
-        for name, (kind, _) in kinds.items():
+        for name, (kind, *_) in kinds.items():
             if kind == "set":
                 frame[name] = pd.Series([None if value is None else tuple(value) for value in frame[name]], dtype=object)
-        columns = {name: Column(name, kind, tuple(order)) for name, (kind, order) in kinds.items()}
+        columns = {name: Column(name, kind, tuple(order), *unit) for name, (kind, order, *unit) in kinds.items()}
         return cls(frame, columns, root=Path(path).parent)
 
 

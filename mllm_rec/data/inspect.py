@@ -20,7 +20,7 @@ _CORES = (2, 5, 10)
 _EXAMPLES = 3
 _WHY = {
     "global-time": "every like has a time, so the latest ones are the test; where that leaves too few users to validate on, the build takes each user's latest instead and says so",
-    "random": "the log has no times",
+    "random": "no column of the log was recognized as time (name it with --map timestamp=..)",
     "none": "there is no like, so nothing is trained or tested; items are recommended by their content",
 }
 
@@ -43,7 +43,7 @@ def inspect(
     table = read_table(items, problems)
     log = read_table(interactions, problems) if interactions is not None else None
     try:
-        meaning = mapping.understand(table, log, map)
+        meaning = mapping.understand(table, log, map, Path(images) if images is not None else None)
         source = from_tables(table, log, meaning, problems, images, kinds, min_rating, k_core)
     except InputError as error:
         seen = "\n\n".join(_raw(one) for one in (table, log) if one is not None)
@@ -110,6 +110,7 @@ def _log(log: Table, source: Source, meaning: mapping.Meaning) -> dict[str, Any]
         "file": log.path,
         "rows": len(log.frame),
         "columns": columns,
+        "not_used": [name for name in log.columns if name not in meaning.log.values()],
         "users": users,
         "items": items,
         "likes": len(likes),
@@ -149,7 +150,8 @@ def _text(found: dict[str, Any]) -> str:
         table = [[row["column"], role(row), row["holds"]] for row in log["columns"]]
         size = f"{log['rows']} rows: {log['users']} users, {log['items']} items, {log['likes']} likes, density {log['density']:.2%}"
         size += f", {log['seen_only']} rows that are only seen" if log["seen_only"] else ""
-        parts.append(f"{log['file']}: {size}\n" + _aligned([["column", "read as", "holds"], *table]))
+        unused = f"\n  not used: {', '.join(log['not_used'])}" if log["not_used"] else ""
+        parts.append(f"{log['file']}: {size}\n" + _aligned([["column", "read as", "holds"], *table]) + unused)
         cores = [
             f"  {least}-core: {left['users']} users, {left['items']} items, {left['likes']} likes" for least, left in log["cores"].items()
         ]

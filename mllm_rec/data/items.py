@@ -1,6 +1,9 @@
 """A catalog from a table of items: every cell checked, every mend noted."""
 
+import html
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from mllm_rec.errors import InputError
 #: Longer cells are cut to this many characters.
 LONGEST = {"title": 500, "": 10_000}
 _LOOKED_AT = 200
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?-->|&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,5});", re.DOTALL)
 
 
 def catalog_from(
@@ -72,7 +76,7 @@ def catalog_from(
             continue
         called = name if name not in ROLES else f"{name} (column)"
         kind = said.get(name) or kinds.infer(frame[name], name)
-        columns[called] = kinds.settle_order(Column(called, kind.kind, kind.order), frame[name])
+        columns[called] = kinds.settle_order(replace(kind, name=called), frame[name])
         cells[called] = _attribute(frame, table, name, columns[called], problems)
     return Catalog(pd.DataFrame({name: values.reset_index(drop=True) for name, values in cells.items()}), columns, root=root)
 
@@ -117,7 +121,7 @@ def _titles(frame: pd.DataFrame, table: Table, roles: Mapping[str, str], problem
         )
         return ids
     said = roles["title"]
-    titles = _cut(kinds.known(frame[said]), table, said, "title", problems)
+    titles = _cut(_unmarked(kinds.known(frame[said]), table, said, problems), table, said, "title", problems)
     problems.add(
         table.path, "missing title", "no title; the item id is shown instead", "mended", rows=frame.index[titles.isna()], column=said
     )
@@ -126,6 +130,21 @@ def _titles(frame: pd.DataFrame, table: Table, roles: Mapping[str, str], problem
         for title, item_id in zip(titles.to_numpy(dtype=object), ids, strict=True)
     ]
     return pd.Series(lines, index=frame.index, dtype=object)
+
+
+def _unmarked(values: pd.Series, table: Table, column: str, problems: Problems) -> pd.Series:
+    """Words without the HTML around them, each cell that had any noted."""
+    marked = values.str.contains(_MARKUP.pattern, regex=True, flags=re.DOTALL).fillna(False).to_numpy(dtype=bool)
+    if not marked.any():
+        return values
+    plain = [
+        " ".join(html.unescape(_MARKUP.sub(lambda found: found.group() if found.group()[0] == "&" else " ", cell)).split())
+        for cell in values[marked]
+    ]
+    problems.add(table.path, "HTML", "HTML in a text; its tags are left out", "mended", rows=values.index[marked], column=column)
+    values = values.copy()
+    values[marked] = [cell or None for cell in plain]
+    return values
 
 
 def _cut(values: pd.Series, table: Table, column: str, role: str, problems: Problems) -> pd.Series:
@@ -139,7 +158,8 @@ def _cut(values: pd.Series, table: Table, column: str, role: str, problems: Prob
 
 
 def _attribute(frame: pd.DataFrame, table: Table, name: str, column: Column, problems: Problems) -> pd.Series:
-    values = _cut(frame[name], table, name, column.name, problems)
+    values = _unmarked(frame[name], table, name, problems) if column.kind == "text" else frame[name]
+    values = _cut(values, table, name, column.name, problems)
     read, bad = kinds.convert(values, column)
     if bad.all() or (bad.any() and read.isna().all()):
         raise InputError(
@@ -153,6 +173,10 @@ def _attribute(frame: pd.DataFrame, table: Table, name: str, column: Column, pro
 def _prices(frame: pd.DataFrame, table: Table, name: str, problems: Problems) -> pd.Series:
     values = kinds.known(frame[name])
     amounts = kinds.numbers(values, affix=True)
+    if (thousands := kinds.parts_thousands(values)).any():
+        amounts[thousands] *= 1_000
+        why = [f"the point in {shown(value)} is read as parting thousands" for value in values[thousands]]
+        problems.add(table.path, "thousands with a point", why, "mended", rows=values.index[thousands], column=name)
     unread = values.notna().to_numpy() & np.isnan(amounts)
     _demand_one(values, ~np.isnan(amounts), table, "price", name, "a number, like 12.50")
     problems.add(

@@ -88,6 +88,13 @@ def _known_items(log: pd.DataFrame, table: Table, column: str, items: pd.Index, 
                 log = log.assign(item_id=written)
                 break
         else:
+            bare = items.str.lstrip("0")
+            if bare.is_unique and (known := log["item_id"].isin(bare)).any():
+                said = "item ids have lost their leading zeros in the log (spreadsheets do that); they are put back"
+                problems.add(table.path, "item id without zeros", said, "mended", column=column)
+                log = log.assign(item_id=log["item_id"].map(dict(zip(bare, items, strict=True))).fillna(log["item_id"]))
+                known = log["item_id"].isin(items)
+        if not known.any():
             raise InputError(_all_unknown(log["item_id"], table, column, items))
     why = [f"item {shown(name)} is not in the catalog" for name in log.loc[~known, "item_id"]]
     problems.add(table.path, "unknown item", why, "refused", rows=log.index[~known], column=column)

@@ -2,13 +2,16 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mllm_rec.data import kinds
+from mllm_rec.data.pictures import fault
 from mllm_rec.data.tables import Table
 from mllm_rec.errors import InputError
 
@@ -19,38 +22,58 @@ def _words(text: str) -> tuple[str, ...]:
 
 _ITEM = _words(
     "item_id sku asin parent_asin product_id article_id article isbn gtin ean movie_id track_id book_id artist_id video_id "
-    "news_id recipe_id goods_id offer_id listing_id variant_id handle iid id code uid item product"
+    "news_id recipe_id goods_id offer_id listing_id variant_id artikelnummer artikelnr artikel_id art_nr bestellnummer "
+    "referencia articulo_id codigo_articulo reference ref codice handle iid id code codigo uid item product articulo artikel"
 )
 #: Names that columns of shops have, by what they mean; earlier ones win. Compared without case and punctuation.
 ITEM_NAMES: dict[str, tuple[str, ...]] = {
     "item_id": _ITEM,
-    "title": _words("title name product_name item_name product_title item_title movie_title book_title label heading product item"),
-    "text": _words("text description desc long_description product_description plot summary synopsis overview abstract details body about"),
+    "title": _words(
+        "title name product_name item_name product_title item_title movie_title book_title label heading bezeichnung artikelname "
+        "produktname titel nombre titulo denominacion nom titre libelle nome product item"
+    ),
+    "text": _words(
+        "text description desc long_description product_description plot summary synopsis overview abstract details body about "
+        "beschreibung descripcion descrizione"
+    ),
     "image": _words(
         "image photo picture img image_path image_file image_name img_path main_image poster thumbnail thumb cover pic images "
-        "filename file image_url"
+        "filename file image_url bild bilddatei foto imagen fotografia immagine"
     ),
     "audio": _words("audio audio_path audio_file sound mp3"),
     "video": _words("video video_path video_file clip"),
-    "price": _words("price cost sale_price unit_price list_price retail_price amount preis prix precio price_usd price_eur"),
-    "category": _words("category kind type product_type item_type department section product_category main_category class group"),
-    "available": _words("available in_stock is_available availability stock stock_level qty quantity inventory on_hand units"),
+    "price": _words(
+        "price cost sale_price unit_price list_price retail_price amount price_usd price_eur preis verkaufspreis vk prix precio pvp "
+        "importe prezzo"
+    ),
+    "category": _words(
+        "category kind type product_type item_type department section product_category main_category class group kategorie "
+        "warengruppe categoria categorie tipo"
+    ),
+    "available": _words(
+        "available in_stock is_available availability stock stock_level qty quantity inventory on_hand units lagernd lieferbar "
+        "verfugbar bestand lagerbestand disponible disponibilidad existencias en_stock disponibile"
+    ),
 }
 LOG_NAMES: dict[str, tuple[str, ...]] = {
     "user_id": _words(
         "user_id user customer_id customer client_id client buyer_id buyer member_id member visitor_id visitor account_id "
-        "account reviewer_id reviewer uid profile_id person session_id session"
+        "account reviewer_id reviewer uid profile_id person session_id session kunde kundennummer kundennr kunden_id cliente "
+        "cliente_id utente acheteur"
     ),
     "item_id": _ITEM,
     "timestamp": _words(
         "timestamp time when ts unix_review_time datetime date created_at created event_time ordered_at order_date purchased_at "
-        "purchase_date bought_at clicked_at viewed_at review_time at day"
+        "purchase_date bought_at clicked_at viewed_at review_time at day datum zeit zeitpunkt bestelldatum fecha hora data"
     ),
     "rating": _words("rating stars score overall review_score rate grade"),
     "weight": _words("weight count times play_count plays clicks quantity qty"),
 }
 _FIELDS = tuple(dict.fromkeys([*ITEM_NAMES, *LOG_NAMES]))
+#: Fields whose columns shops like to call by several words, the first of which says what they are.
+_LONG_NAMED = ("title", "text", "price", "available", "timestamp")
 _ENOUGH = 0.5
+_LOOKED_AT = 200
 _UNIQUE = 0.9
 _SAMPLE = 20_000
 
@@ -81,7 +104,7 @@ def _check_fields(fields: Iterable[str]) -> None:
             )
 
 
-def understand(items: Table, log: Table | None, said: Mapping[str, str] | None = None) -> Meaning:
+def understand(items: Table, log: Table | None, said: Mapping[str, str] | None = None, images: Path | None = None) -> Meaning:
     """What each file's columns mean.
 
     Args:
@@ -89,6 +112,7 @@ def understand(items: Table, log: Table | None, said: Mapping[str, str] | None =
         log: the log, if there is one.
         said: column by field; where the files' columns differ, both with a bar between them (``item_id: sku|product``).
             What isn't said is guessed.
+        images: folder of pictures; a column that names its files is the image's.
 
     Raises:
         InputError: a column that neither file has, or an id that can't be guessed.
@@ -104,6 +128,7 @@ def understand(items: Table, log: Table | None, said: Mapping[str, str] | None =
         if not any(name in found[file] for file in files) and not (log is None and name not in ITEM_NAMES):
             raise InputError(_absent(name, columns, items, log))
     given = frozenset((file, name) for file, fields in found.items() for name in fields)
+    _guess_pictures(items, found["items"], images)
     _guess_ids(items, log, found)
     _guess_rest(items, ITEM_NAMES, found["items"])
     if log is not None:
@@ -137,13 +162,20 @@ def _absent(name: str, columns: tuple[str, ...], items: Table, log: Table | None
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.lower())
+    letters = unicodedata.normalize("NFKD", name.lower())
+    return re.sub(r"[\W_]+", "", "".join(sign for sign in letters if not unicodedata.combining(sign)))
 
 
 def _named(table: Table, names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
     """Columns with one of the names, in the order of the names."""
     free = [column for column in table.columns if column not in set(taken)]
     return [column for name in names for column in free if _plain(column) == _plain(name)]
+
+
+def _begins(table: Table, names: Sequence[str], taken: Iterable[str]) -> list[str]:
+    """Columns whose first word is one of the names: "Preis in EUR", "Nombre del artículo"."""
+    free = [column for column in table.columns if column not in set(taken)]
+    return [column for column in free if (words := re.split(r"[\W_]+", column.strip())) and len(words) > 1 and _plain(words[0]) in names]
 
 
 def _guess_ids(items: Table, log: Table | None, found: dict[str, dict[str, str]]) -> None:
@@ -202,7 +234,9 @@ def _guess_rest(table: Table, names: Mapping[str, Sequence[str]], found: dict[st
     for role, called in names.items():
         if role in found:
             continue
-        fitting = [column for column in _named(table, called, found.values()) if _fits(role, table.frame[column], column)]
+        likely = _named(table, called, found.values())
+        likely += _begins(table, called, [*found.values(), *likely]) if role in _LONG_NAMED else []
+        fitting = [column for column in likely if _fits(role, table.frame[column], column)]
         if fitting:
             found[role] = fitting[0]
     left = [column for column in table.columns if column not in found.values()]
@@ -212,12 +246,31 @@ def _guess_rest(table: Table, names: Mapping[str, Sequence[str]], found: dict[st
             found["title"] = min(titles, key=lambda column: table.frame[column].str.len().mean())
     if names is LOG_NAMES and "user_id" not in found and len(left) == 1:
         found["user_id"] = left[0]
+    if names is LOG_NAMES and "timestamp" not in found:
+        free = [column for column in table.columns if column not in found.values()]
+        times = [column for column in free if kinds.infer(table.frame[column].iloc[:_SAMPLE], column).kind == "date"]
+        if len(times) == 1:
+            found["timestamp"] = times[0]
+
+
+def _guess_pictures(items: Table, found: dict[str, str], images: Path | None) -> None:
+    """The column most of whose cells are files in the folder of pictures."""
+    if images is None or "image" in found or not Path(images).is_dir():
+        return
+    for column in items.columns:
+        cells = items.frame[column].dropna().iloc[:_LOOKED_AT]
+        there = [fault(Path(images), cell, picture=False) is None for cell in cells]
+        if column not in found.values() and len(there) and np.mean(there) >= _ENOUGH:
+            found["image"] = column
+            return
 
 
 def _could_be_title(values: pd.Series, name: str) -> bool:
     """Words that are different in most rows and not too long."""
     present = kinds.known(values).dropna()
     if not len(present) or present.nunique() < 0.7 * len(present) or present.str.len().mean() > 200:
+        return False
+    if present.str.contains(r"^\S+\.[A-Za-z]{3,4}$").mean() > _ENOUGH:  # names of files
         return False
     return kinds.infer(present, name).kind in ("text", "category") and present.str.contains(r"[^\W\d_]{2}").mean() > 0.8
 

@@ -8,11 +8,19 @@ from scipy import sparse
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.features import Features
+from mllm_rec.explain.templates import column_word
 
 #: Pairs drawn to learn how alike two items usually are, and the share of them that counts as close.
 PAIRS, CLOSE_SHARE = 4096, 0.005
 #: Of a long set (a cast) the values listed first are those that people know it by; later ones count less and less.
 PROMINENT = 5
+
+
+def _told(column: str, values: list[str]) -> list[str]:
+    """Values as written; a yes or no as what it says yes or no to: "waterproof", "no handle"."""
+    if not values or not {value.casefold() for value in values} <= {"yes", "no"}:
+        return values
+    return [column_word(column) if value.casefold() == "yes" else f"no {column_word(column)}" for value in values]
 
 
 class AttributeTable:
@@ -21,7 +29,7 @@ class AttributeTable:
     Attributes:
         matrix: ``(num_items, num_values)`` CSR of ones.
         prominence: the same entries, in (0, 1]: 1 for the first ``PROMINENT`` values of a set, then falling with the place.
-        values: ``(num_values,)`` the values as written.
+        values: ``(num_values,)`` the values as written; a yes or no names its column.
         columns: names of the columns.
         owner: ``(num_values,)`` column of each value.
     """
@@ -39,7 +47,7 @@ class AttributeTable:
             kept = codes >= 0
             prominence = np.minimum(1, PROMINENT / (place[kept] + 1)).astype(np.float32)
             parts.append(sparse.csr_array((prominence, (rows[kept], codes[kept])), shape=(len(catalog), len(found))))
-            values.append(np.asarray(found, dtype=object))
+            values.append(np.asarray(_told(name, list(found)), dtype=object))
             owner.append(np.full(len(found), number))
         empty = sparse.csr_array((len(catalog), 0), dtype=np.float32)
         self.prominence = sparse.csr_array(sparse.hstack(parts, format="csr") if parts else empty)

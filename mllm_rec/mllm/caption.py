@@ -18,7 +18,7 @@ from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.prompts import Prompt, harmless
 from mllm_rec.mllm.providers.base import Answer, Provider, ProviderError
-from mllm_rec.mllm.schema import LONGEST_SENTENCE, PROSE, CaptionSchema
+from mllm_rec.mllm.schema import LONGEST_SENTENCE, PROSE, UNKNOWN, CaptionSchema
 
 #: Longest side of a picture that is shown to a model, in pixels.
 SIDE = 1024
@@ -160,7 +160,7 @@ class Captioner:
             answers = self.provider.generate(conversations, self.schema.json_schema(), MOST_TOKENS)
         except ProviderError as error:
             return said | {key: Caption({}, {}, error=f"no answer: {error}") for key, _ in asked}, down + 1
-        made = [self._read(answer) for answer in answers]
+        made = [read_answer(self.schema, answer) for answer in answers]
         if "logprobs" not in self.provider.capabilities():
             made = self._agreed(conversations, made)
         return said | {key: caption for (key, _), caption in zip(asked, made, strict=True)}, 0
@@ -173,22 +173,23 @@ class Captioner:
                 answers = self.provider.generate(conversations, self.schema.json_schema(), MOST_TOKENS, sample=seed)
             except ProviderError:
                 continue
-            samples.append([self._read(answer) for answer in answers])
+            samples.append([read_answer(self.schema, answer) for answer in answers])
         return [_agreement(caption, [one[place] for one in samples]) for place, caption in enumerate(made)]
 
-    def _read(self, answer: Answer) -> Caption:
-        """An answer as a caption; one that the schema doesn't know is an error, kept with its reason.
 
-        The sentence stands last, so an answer that was cut off within it has all its fields: it is closed.
-        """
-        try:
-            parsed = self.schema.parse(answer.text if not answer.error else f'{answer.text.removesuffix(chr(92))}"}}')
-        except ValueError as error:
-            return Caption({}, {}, error=answer.error or f"not the JSON asked for: {error}")
-        sentence = harmless(parsed.pop(PROSE), LONGEST_SENTENCE)
-        if answer.foreign:
-            return Caption({name: () if field.many else "unknown" for name, field in self.schema.fields.items()}, {}, "")
-        return Caption(parsed, _confidence(answer, parsed), sentence)
+def read_answer(schema: CaptionSchema, answer: Answer) -> Caption:
+    """An answer as a caption; one that the schema doesn't know is an error, kept with its reason.
+
+    The sentence stands last, so an answer that was cut off within it has all its fields: it is closed.
+    """
+    try:
+        parsed = schema.parse(answer.text if not answer.error else f'{answer.text.removesuffix(chr(92))}"}}')
+    except ValueError as error:
+        return Caption({}, {}, error=answer.error or f"not the JSON asked for: {error}")
+    sentence = harmless(parsed.pop(PROSE), LONGEST_SENTENCE)
+    if answer.foreign:
+        return Caption({name: () if field.many else UNKNOWN for name, field in schema.fields.items()}, {}, "")
+    return Caption(parsed, _confidence(answer, parsed), sentence)
 
 
 def _known(catalog: Catalog, row: int) -> list[str]:

@@ -12,7 +12,7 @@ from mllm_rec.data.files import read_json
 from mllm_rec.pipeline.caption import caption
 from mllm_rec.pipeline.encode import encode
 from mllm_rec.pipeline.ingest import Inputs, ingest
-from mllm_rec.pipeline.runs import CHOICE, default_systems, parsed, train_all
+from mllm_rec.pipeline.runs import CHOICE, Runs, default_systems, parsed, train_all
 from mllm_rec.pipeline.serve import serve
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.systems import SYSTEMS, system_class
@@ -96,6 +96,12 @@ def train(workspace: Workspace, systems: Sequence[str], seeds: int, settings: Ma
         if settings:
             kept = workspace.manifest().get("settings", {})
             workspace.record(settings={**kept, **{system: {**kept.get(system, {}), **changed} for system, changed in changes.items()}})
+            try:
+                for system in systems:
+                    Runs(workspace).check(system)
+            except BaseException:
+                workspace.record(settings=kept)
+                raise
         others = [name for name in SYSTEMS if workspace.seeds(name) and name not in systems]
         rows = trained(workspace, [*others, *systems], seeds)
     shown = [row for row in rows if row["system"] in systems]

@@ -86,6 +86,18 @@ class Runs:
             training = replace(training, epochs=min(training.epochs, UNVALIDATED_EPOCHS))
         return Trained(made, fit(made, self.data, validate, training, self.workspace.run(system, seed)))
 
+    def check(self, system: str) -> None:
+        """Make a system with its settings and train it for one epoch, which nothing is kept of.
+
+        Raises:
+            InputError: it can't be made or trained so.
+        """
+        settings, training = self.settings(system)
+        try:
+            fit(create(system_class(system), self.data, settings), self.data, None, replace(training, epochs=1))
+        except (RuntimeError, ValueError, IndexError, ZeroDivisionError, TypeError) as error:
+            raise InputError(f"'{system}' can't be trained with these settings: {error}; nothing was changed") from error
+
     def tables(self, trained: Recommender, part: str, mask: str, ks: Sequence[int]) -> dict[str, Table]:
         """``breakdown`` of one system on the held-out part."""
         seen = [self.data.edges] if mask == "train" or part == "validation" else [self.data.edges, self.held["validation"]]
@@ -121,7 +133,7 @@ def train_all(workspace: Workspace, systems: Sequence[str], seeds: int) -> list[
 
 
 def evaluate_workspace(
-    workspace: Workspace, systems: Sequence[str] | None, seeds: int | None, part: str, mask: str, ks: Sequence[int]
+    workspace: Workspace, systems: Sequence[str] | None, seeds: int, part: str, mask: str, ks: Sequence[int]
 ) -> tuple[dict[str, Any], str]:
     """The metric table of a workspace, as JSON-like values and as text; what is missing of ``seeds`` is trained.
 
@@ -129,24 +141,24 @@ def evaluate_workspace(
         InputError: nothing is held out, or a system was never trained.
     """
     runs = Runs(workspace)
-    names, count = _asked(workspace, systems, seeds)
+    names = _asked(workspace, systems)
     if not runs.held[part].shape[1]:
         raise InputError(f"nothing is held out for {part} in {workspace.root}: the log is too short to be split; bring more interactions")
     tables: dict[str, dict[str, Table]] = {}
     seconds = {}
     with workspace.writing():
         for name in names:
-            trained = [runs.train(name, seed) for seed in range(count)]
+            trained = [runs.train(name, seed) for seed in range(seeds)]
             found = [runs.tables(one.system, part, mask, ks) for one in trained]
             tables[name] = {key: over_seeds([table[key] for table in found]) for key in found[0]}
-            seconds[name] = round(sum(one.run.seconds for one in trained) / count, 3)
+            seconds[name] = round(sum(one.run.seconds for one in trained) / seeds, 3)
     mask = "train" if part == "validation" else mask
     split = runs.manifest["split"]["name"]
     main = {name: main_table(found, runs.how) for name, found in tables.items()}
     shown = (f"recall@{max(ks)}", f"ndcg@{max(ks)}")
     baseline = "popularity" if "popularity" in main and len(main) > 1 else None
     comparison = compare(main, split, mask, shown, baseline)
-    value: dict[str, Any] = {"part": part, "seeds": count, **comparison.to_dict()}
+    value: dict[str, Any] = {"part": part, "seeds": seeds, **comparison.to_dict()}
     for row in value["systems"]:
         row["seconds"] = seconds[row["system"]]
         row["tables"] = {
@@ -165,8 +177,8 @@ def _apart(tables: Mapping[str, Mapping[str, Table]], main: Mapping[str, Table],
     return said
 
 
-def _asked(workspace: Workspace, systems: Sequence[str] | None, seeds: int | None) -> tuple[list[str], int]:
-    """Systems to evaluate and with how many seeds: those that were trained, if nothing else is said."""
+def _asked(workspace: Workspace, systems: Sequence[str] | None) -> list[str]:
+    """Systems to evaluate: those that were trained, if nothing else is said."""
     there = {name: found for name in SYSTEMS if (found := workspace.seeds(name))}
     for name in systems or ():
         system_class(name)
@@ -175,7 +187,7 @@ def _asked(workspace: Workspace, systems: Sequence[str] | None, seeds: int | Non
     names = [name for name in there if systems is None or name in systems]
     if not names:
         raise InputError(f"no system is trained in {workspace.root}; run the build again")
-    return names, seeds or min(there[name] for name in names)
+    return names
 
 
 def parsed(system: str, said: Mapping[str, str]) -> dict[str, Any]:

@@ -109,7 +109,9 @@ class Workspace:
 
     def record(self, **changes: Any) -> None:
         """Change entries of the manifest."""
-        write_json(self.manifest_path, {**self.manifest(), **changes})
+        before = self.manifest()
+        if not self.manifest_path.exists() or any(name not in before or before[name] != value for name, value in changes.items()):
+            write_json(self.manifest_path, {**before, **changes})
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -120,6 +122,8 @@ class Workspace:
         """
         from filelock import FileLock, Timeout
 
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError(f"{self.root} is a file; a workspace is a folder of its own, name another with --out")
         self.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.root / ".lock")
         try:
@@ -127,6 +131,8 @@ class Workspace:
         except Timeout:
             raise InputError(f"another process is writing to {self.root}; wait for it to end, or stop it") from None
         try:
+            for leftover in self.root.rglob(".*.tmp"):  # of a process that was killed
+                leftover.unlink(missing_ok=True)
             yield
         finally:
             lock.release()

@@ -184,6 +184,8 @@ def describe(expression: Expression, catalog: Catalog | None = None) -> str:
             return " ".join(filter(None, words))
         case In(column, values):
             return f"{_name(column)}: {' or '.join(map(said_value, values))}"
+        case Not(In(column, (value,))) if str(value).casefold() in ("yes", "true"):
+            return f"not {_name(column)}"
         case Not(part):
             return f"not {_values_only(part) or describe(part, catalog)}"
         case And((Compare(column, ">=", low), Compare(other, "<=", high))) if column == other:

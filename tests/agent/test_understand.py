@@ -237,7 +237,7 @@ ODD = catalog(
         ("7 up or black and white", ["format: 7 Up or Black & White"], "bc"),
         ("sense sensibility", ["format: Sense, Sensibility"], "d"),
         ("waterproof", ["waterproof: yes"], "ad"),
-        ("not waterproof", ["not yes"], "bc"),
+        ("not waterproof", ["not waterproof"], "bc"),
         ("shoe 40", ["shoe: 40"], "a"),
         ("shoe over 39", ["shoe: 40 or 42"], "ac"),
     ],

@@ -84,7 +84,7 @@ VALUES = [
     Case("million characters in a title", {"overlong cell": 1}, item(f"p4,{'x' * 1_000_000},1,a.png")),
     Case("million characters in an id", {"overlong item id": 1}, item(f"{'x' * 1_000_000},Rug,1,a.png")),
     Case("no title", {"missing title": 1}, item("p4,,1,a.png")),
-    Case("HTML in a title", {}, item("p4,<script>alert(1)</script>,1,a.png")),
+    Case("HTML in a title", {"HTML": 1}, item("p4,<script>alert(1)</script>,1,a.png")),
     Case(
         "ids with anything in them",
         {},

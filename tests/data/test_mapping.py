@@ -7,7 +7,7 @@ from mllm_rec.data.mapping import understand
 from mllm_rec.errors import InputError
 
 ITEMS = table("shop/items.csv", sku="p1 p2 p3", bezeichnung=("Red lamp", "Blue mug", "Oak chair"), preis="5 6 7", farbe="red blue red")
-LOG = table("shop/log.csv", kunde="u1 u1 u2", artikel="p1 p2 p1", wann="2024-01-01 2024-01-02 2024-01-03")
+LOG = table("shop/log.csv", besucher="u1 u1 u2", artikel="p1 p2 p1", wann="2024-01-01 2024-01-02 2024-01-03")
 
 
 def test_known_names():
@@ -74,20 +74,20 @@ def test_an_id_that_the_log_does_not_know_is_not_guessed():
 def test_foreign_names_are_guessed_from_contents():
     meaning = understand(ITEMS, LOG, {"timestamp": "wann"})
     assert meaning.items == {"item_id": "sku", "title": "bezeichnung", "price": "preis"}
-    assert meaning.log == {"timestamp": "wann", "item_id": "artikel", "user_id": "kunde"}
+    assert meaning.log == {"timestamp": "wann", "item_id": "artikel", "user_id": "besucher"}
     assert meaning.given == {("log", "timestamp")}
 
 
 def test_map_names_columns_of_either_file():
-    said = {"item_id": "sku|artikel", "title": "farbe", "user_id": "KUNDE"}
+    said = {"item_id": "sku|artikel", "title": "farbe", "user_id": "BESUCHER"}
     meaning = understand(ITEMS, LOG, said)
     assert meaning.items["item_id"] == "sku" and meaning.items["title"] == "farbe"
-    assert meaning.log["item_id"] == "artikel" and meaning.log["user_id"] == "kunde"
+    assert meaning.log["item_id"] == "artikel" and meaning.log["user_id"] == "besucher"
     assert meaning.given == {("items", "item_id"), ("items", "title"), ("log", "item_id"), ("log", "user_id")}
 
 
 def test_map_may_name_the_log_before_there_is_one():
-    assert understand(ITEMS, None, {"user_id": "kunde"}).log == {}
+    assert understand(ITEMS, None, {"user_id": "besucher"}).log == {}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_map_may_name_the_log_before_there_is_one():
         ({"titel": "bezeichnung"}, r"'titel' is no field; did you mean title\?.*Fields are item_id, title"),
         ({"title": "bezeichnug"}, r"--map title=bezeichnug: shop/items.csv has no column 'bezeichnug'; did you mean 'bezeichnung'\?"),
         ({"item_id": "nummer"}, "neither shop/items.csv nor shop/log.csv has a column 'nummer'"),
-        ({"rating": "sterne"}, "shop/log.csv has no column 'sterne'; there are 'kunde', 'artikel', 'wann'"),
+        ({"rating": "sterne"}, "shop/log.csv has no column 'sterne'; there are 'besucher', 'artikel', 'wann'"),
         ({"user_id": "artikel", "item_id": "artikel"}, "column 'artikel' can't be both the user and the item"),
     ],
 )
@@ -108,7 +108,7 @@ def test_map_that_does_not_fit(said, words):
 def test_what_must_be_given_is_named():
     with pytest.raises(InputError, match=r"no column looks like the item's id.*it has 'color'.*for example --map item_id=color"):
         understand(table(color="red red"), None)
-    with pytest.raises(InputError, match=r"log.csv: no column looks like the user; it has .*for example --map user_id=kunde"):
+    with pytest.raises(InputError, match=r"log.csv: no column looks like the user; it has .*for example --map user_id=besucher"):
         understand(ITEMS, LOG)
     with pytest.raises(InputError, match=r"log.csv: no column looks like the item's id"):
         understand(ITEMS, table("log.csv", user="u1 u2", first="x y", second="v w"))

@@ -8,7 +8,7 @@ from PIL import Image
 from tiny import FAMILIES
 
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.caption import Captioner
+from mllm_rec.mllm.caption import Captioner, read_answer
 from mllm_rec.mllm.prompts import load_prompt
 from mllm_rec.mllm.providers import load_provider
 from mllm_rec.mllm.providers.local import Local
@@ -47,16 +47,12 @@ def test_answers_do_not_depend_on_the_batch(model):
 def test_random_weights_keep_to_the_schema(model):
     for seed in (None, 1, 2):
         for answer in model.generate(conversations(), SCHEMA.json_schema(), 400, sample=seed):
-            caption = Captioner._read(_captioner(model), answer)
+            caption = read_answer(SCHEMA, answer)
             assert not caption.error and caption.values["color"] in ("red", "blue", "unknown") and set(caption.values["tags"]) <= set("abc")
             if not answer.error:
                 assert set(json.loads(answer.text)) == {"color", "tags", PROSE}
             if seed is None:
                 assert 0 < caption.confidence["color"][0] <= 1
-
-
-def _captioner(model):
-    return Captioner(model, load_prompt("caption"), SCHEMA, store=None)
 
 
 def test_packed_scores_equal_separate_ones(model):
@@ -132,7 +128,7 @@ def test_devices_and_bits_that_are_not_there(tmp_path):
 def test_eight_bits_answer_on_a_cpu(tmp_path):
     model = Local(FAMILIES["llava"](tmp_path / "model"), bits=8)
     answers = model.generate(conversations()[:1], SCHEMA.json_schema(), 400)
-    assert not Captioner._read(_captioner(model), answers[0]).error
+    assert not read_answer(SCHEMA, answers[0]).error
 
 
 def test_a_text_model_cannot_caption(tmp_path):

@@ -71,7 +71,7 @@ def test_why_one_item(workspace):
 
 
 def test_the_table(workspace):
-    value, text = evaluate_workspace(workspace, None, None, "test", "train+validation", (5, 20))
+    value, text = evaluate_workspace(workspace, None, 1, "test", "train+validation", (5, 20))
     assert (value["split"], value["mask"], value["seeds"]) == ("global-time", "train+validation", 1)
     assert [row["system"] for row in value["systems"]] == ["popularity", "ease", "freedom"]
     for row in value["systems"]:
@@ -80,7 +80,7 @@ def test_the_table(workspace):
         assert row["tables"]["warm"]["users"] == row["users"], "under global-time the main table is the warm users'"
     assert "global-time" in text and "train+validation" in text
     with pytest.raises(InputError, match="'lightgcn' is not trained in"):
-        evaluate_workspace(workspace, ["lightgcn"], None, "test", "train", (20,))
+        evaluate_workspace(workspace, ["lightgcn"], 1, "test", "train", (20,))
 
 
 def test_seeds_are_averaged(workspace, tmp_path):

@@ -81,7 +81,7 @@ def test_a_catalog_without_a_log_is_recommended_by_content(tmp_path):
     items = recommend(Workspace.open(tmp_path / "w"), None, ["m1"], "", 4)[0]["items"]
     assert len(items) == 4 and all("red" in item["title"] for item in items[:3]) and "m1" not in [item["item_id"] for item in items]
     with pytest.raises(InputError, match="nothing is held out"):
-        evaluate_workspace(Workspace.open(tmp_path / "w"), None, None, "test", "train+validation", (10,))
+        evaluate_workspace(Workspace.open(tmp_path / "w"), None, 1, "test", "train+validation", (10,))
 
 
 def test_one_user_is_enough_to_build(tmp_path):

@@ -1,6 +1,6 @@
 """What kind of thing a column holds, and its values as that kind."""
 
-from mllm_rec.data.kinds.amounts import common_unit, numbers, truths
+from mllm_rec.data.kinds.amounts import common_unit, numbers, parts_thousands, truths
 from mllm_rec.data.kinds.columns import convert, infer, names_an_id, read_kinds, settle_order
 from mllm_rec.data.kinds.missing import MISSING, known
 from mllm_rec.data.kinds.moments import dates
@@ -16,6 +16,7 @@ __all__ = [
     "literal_list",
     "names_an_id",
     "numbers",
+    "parts_thousands",
     "read_kinds",
     "settle_order",
     "split_set",

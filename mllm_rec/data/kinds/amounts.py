@@ -86,6 +86,14 @@ def numbers(values: pd.Series, affix: bool = False) -> np.ndarray:
     return result
 
 
+def parts_thousands(values: pd.Series) -> np.ndarray:
+    """``(n,)`` bool: prices like "1.299" whose point parts thousands: all with a point have three digits after it, the rest are whole."""
+    bare = values.str.replace(r"[^\d.,]", "", regex=True)
+    pointed = bare.str.fullmatch(r"[1-9]\d{0,2}\.\d{3}").fillna(False).to_numpy(dtype=bool)
+    whole = bare.str.fullmatch(r"\d+").fillna(False).to_numpy(dtype=bool)
+    return pointed if (pointed | whole | values.isna().to_numpy()).all() else np.zeros(len(values), dtype=bool)
+
+
 def _number(part: re.Match, comma: bool) -> float:
     """One number; ``comma``: the column writes decimals after a comma."""
     digits = re.sub(r"['’\s]", "", part["digits"]).rstrip(".,")

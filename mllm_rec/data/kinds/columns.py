@@ -38,8 +38,8 @@ def infer(values: pd.Series, name: str) -> Column:
     coded = names_an_id(name) or distinct.str.fullmatch(r"0\d+").any()
     if not coded and _share(numbers(present)) >= 0.95:
         return Column(name, "date" if count_seconds(present, name) else "number")
-    if not coded and common_unit(present):
-        return Column(name, "number")
+    if not coded and (unit := common_unit(present)):
+        return Column(name, "number", unit=unit)
     if are_dates(present, name):
         return Column(name, "date")
     if is_set(present):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mllm_rec import resources
 from mllm_rec.data import pictures
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.interactions import Interactions
@@ -54,7 +55,17 @@ def movielens(split: str = "ua") -> Source:
     if (folder / "posters").is_dir():
         table["image"] = _posters(folder, table["item_id"], problems)
     likes, seen = _ratings(folder, split, table["item_id"])
-    return Source("movielens-100k", Catalog(table, kinds, folder / "posters"), likes, seen, "given", split, problems=problems, notes=notes)
+    return Source(
+        "movielens-100k",
+        Catalog(table, kinds, folder / "posters"),
+        likes,
+        seen,
+        "given",
+        split,
+        problems=problems,
+        notes=notes,
+        domain=resources.path("domains/movies.yaml"),
+    )
 
 
 def _movies(folder: Path) -> pd.DataFrame:

@@ -42,7 +42,8 @@ def own_files(
     problems = Problems()
     table = read_table(items, problems)
     log = read_table(interactions, problems) if interactions is not None else None
-    return from_tables(table, log, mapping.understand(table, log, map), problems, images, kinds, min_rating, k_core)
+    meaning = mapping.understand(table, log, map, Path(images) if images is not None else None)
+    return from_tables(table, log, meaning, problems, images, kinds, min_rating, k_core)
 
 
 def from_tables(

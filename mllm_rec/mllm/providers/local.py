@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ class Local:
     ):
         import torch
 
+        from mllm_rec.mllm.embedded.gate import Gate
+
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device.startswith("cuda") and not torch.cuda.is_available():
@@ -57,6 +60,7 @@ class Local:
         self.model, self.processor = self._load(dtype, bits)
         self.card = json.loads((self.folder / CARD).read_text(encoding="utf-8")) if (self.folder / CARD).exists() else {}
         self.prompts = self.card.get("prompts", "v1")
+        self.gate = Gate.load(self.folder)
         self.adapters: list[str] = []
         identity = [self._weights(), bits, str(self.model.dtype)]
         self.key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
@@ -209,11 +213,20 @@ class Local:
                 eos_token_id=ends,
             )
         logprobs = recorder.finish(sequences)
+        foreign = self._foreign(inputs, len(conversations))
         answers = []
-        for row, values in zip(sequences[:, width:].tolist(), logprobs, strict=True):
+        for row, values, strange in zip(sequences[:, width:].tolist(), logprobs, foreign, strict=True):
             count = next((place for place, token in enumerate(row) if token in ends), len(row))
-            answers.append(self._answer(row[:count], values[:count], whole=count < len(row) or schema is None))
+            answers.append(replace(self._answer(row[:count], values[:count], whole=count < len(row) or schema is None), foreign=strange))
         return answers
+
+    def _foreign(self, inputs: Mapping[str, Any], count: int) -> list[bool]:
+        """Which pictures the model was not made for, by its gate; none where it has no gate, or not one picture to each row."""
+        if self.gate is None or len(inputs.get("pixel_values", ())) != count:
+            return [False] * count
+        from mllm_rec.mllm.embedded.gate import pooled
+
+        return self.gate.foreign(pooled(self.model, inputs["pixel_values"]))
 
     def _answer(self, ids: list[int], logprobs: list[float], whole: bool) -> Answer:
         """Text and tokens of one answer; a token's text is what it adds, so that the pieces join to the text."""
