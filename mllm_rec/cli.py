@@ -152,6 +152,14 @@ def recommend_command(args: argparse.Namespace) -> Answer:
     return recommend(workspace, args.user, args.like, args.words, args.k, args.exclude, args.explain)
 
 
+def rerank_command(args: argparse.Namespace) -> Answer:
+    """How much a model's opinion of the candidates is worth: retriever, model, both, and the best possible."""
+    from mllm_rec.pipeline import Workspace
+    from mllm_rec.pipeline.rerank import tune_rerank
+
+    return tune_rerank(Workspace.open(args.workspace), args.mllm, args.users)
+
+
 def explain_command(args: argparse.Namespace) -> Answer:
     """Why one item suits one user."""
     from mllm_rec.pipeline import Workspace, explain_item
@@ -315,6 +323,10 @@ def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     def exclude(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--exclude", type=Path, metavar="FILE", help="item ids never to show, one a line")
 
+    added = command("rerank", rerank_command, "The weight it chooses on validation is 0 unless the interval of the gain excludes 0.")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
+    added.add_argument("--mllm", metavar="MODEL", help="embedded, a model's folder or hub name, or openai:MODEL@URL")
+    added.add_argument("--users", type=positive, default=200, metavar="N", help="validation users asked (default 200)")
     added = command("recommend", recommend_command, "example: mllm-rec recommend shop --all-users --k 20 --out recs.parquet")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--user", metavar="ID", help="a user of the log")

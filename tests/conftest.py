@@ -9,6 +9,8 @@ from hypothesis import settings
 from mllm_rec.data.sources import demo
 from mllm_rec.pipeline import Inputs, Workspace, build
 
+# no model unless a test names one: the shops here are built in seconds
+os.environ["MLLM_REC_MLLM"] = "none"
 # the same examples in every run; HYPOTHESIS_PROFILE=default looks for new ones
 settings.register_profile("same", derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

@@ -248,8 +248,13 @@ def _constraints(shop: Shop, state: DialogueState, rows: Sequence[int]) -> list[
             if missing:
                 met += [Met(short(chip.label), name, known=False) for name in missing]
             elif passes[row]:
-                met.append(Met(short(chip.label), read[0] if read else ""))
+                met.append(Met(short(chip.label), read[0] if read else "", seen=_seen(catalog, read, int(row))))
     return found
+
+
+def _seen(catalog: Catalog, names: Sequence[str], row: int) -> bool:
+    """Whether what meets a filter was seen in the picture, and said by no file."""
+    return any(name in catalog.seen and bool(catalog.seen[name][row]) for name in names)
 
 
 def _wishes(state: DialogueState, catalog: Catalog, rows: Sequence[int]) -> list[dict[str, Met]]:
@@ -271,7 +276,9 @@ def _wishes(state: DialogueState, catalog: Catalog, rows: Sequence[int]) -> list
         for met, row in zip(found, rows, strict=True):
             having = list(dict.fromkeys(str(value) for value, holds in values if holds[row] and str(value) != label))
             if share[row] > 0:
-                met[label] = Met(f"{label}: {', '.join(having)}" if having else label, read[0] if read else "")
+                met[label] = Met(
+                    f"{label}: {', '.join(having)}" if having else label, read[0] if read else "", seen=_seen(catalog, read, int(row))
+                )
     return found
 
 

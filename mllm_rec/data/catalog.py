@@ -72,6 +72,8 @@ class Catalog:
             self.table["available"] = True
             self.columns["available"] = Column("available", "boolean")
         self.root = Path(root) if root else Path()
+        #: By column, ``(num_items,)`` bool: values that no file said but a model saw in the picture.
+        self.seen: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.table)

@@ -154,6 +154,7 @@ SPEAKERS: dict[str, Speaker] = {
     "cold": _cold,
     "constraint": _met("constraint"),
     "wish": _met("wish"),
+    "seen": _met("seen"),
     "unknown": _unknown,
     "difference": _differences,
     "value": _compared,

@@ -32,12 +32,12 @@ class Evidence:
     Attributes:
         id: unique among one item's evidence.
         kind: attribute (shared with a liked item), neighbor (people who liked both), similar (a liked item's picture
-            or text is close), shared and close (the same of an item that was pointed at), contribution (percent of the score), constraint and wish (met), popular, cold, unknown,
+            or text is close), shared and close (the same of an item that was pointed at), contribution (percent of the score), constraint and wish (met), seen (one met by what only the picture shows), popular, cold, unknown,
             difference (signed, to a reference), value and reference (the two sides of a comparison).
         subject: title of the item that it ties to; for facts about the item alone, its own title.
         field: column, or part of the score.
         value: a catalog value, a label or a number; None where the fact is that nothing is known.
-        source: catalog, log, request, model, or the feature's name.
+        source: catalog, log, request, model, picture, or the feature's name.
         weight: at least 0; the larger, the more it explains.
     """
 
@@ -52,11 +52,15 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Met:
-    """A filter or a wish that an item meets; ``known`` is False where it passed because the value is missing."""
+    """A filter or a wish that an item meets.
+
+    ``known`` is False where it passed because the value is missing; ``seen``: only the picture shows it.
+    """
 
     label: str
     column: str = ""
     known: bool = True
+    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,9 @@ class Facts:
         wished = sum(float(shares[name][place]) for name in ("wishes", "words") if name in shares)
         for kind, met, weight in (("constraint", request.constraints, 0.08), ("wish", request.wishes, 0.1 + 0.4 * wished)):
             for rank, one in enumerate(met[place] if met else ()):
-                if one.known:
+                if one.known and one.seen:
+                    yield "seen", self.title(item), one.column, clean(one.label), "picture", 0.3 * 0.99**rank
+                elif one.known:
                     yield kind, self.title(item), one.column, clean(one.label), "request", weight * 0.99**rank
                 elif self._missing(item, one.column):
                     yield "unknown", self.title(item), one.column, None, "catalog", 0.05

@@ -79,6 +79,7 @@ def enriched(catalog: Catalog, table: pd.DataFrame, schema: CaptionSchema) -> Ca
     Fields that it has no column for become columns of their own.
     """
     frame, columns = catalog.table.copy(), dict(catalog.columns)
+    looked: dict[str, np.ndarray] = {}
     for name, values in by_item(table, catalog, KNOWN).items():
         many = schema.fields[name].many
         if name not in frame:
@@ -88,6 +89,7 @@ def enriched(catalog: Catalog, table: pd.DataFrame, schema: CaptionSchema) -> Ca
             continue
         as_set = columns[name].kind == "set"
         own = frame[name].tolist()
+        looked[name] = np.array([before is None and bool(one) for before, one in zip(own, values, strict=True)], dtype=bool)
         frame[name] = pd.Series(
             [
                 before if before is not None else ((seen if as_set else seen[0]) if seen else None)
@@ -95,7 +97,9 @@ def enriched(catalog: Catalog, table: pd.DataFrame, schema: CaptionSchema) -> Ca
             ],
             dtype=object,
         )
-    return Catalog(frame, columns, catalog.root)
+    known = Catalog(frame, columns, catalog.root)
+    known.seen = looked
+    return known
 
 
 def caption_features(

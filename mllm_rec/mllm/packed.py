@@ -25,7 +25,7 @@ _MOST_TOKENS = 2_048
 
 def score(model: "Local", prefix: Conversation, continuations: Sequence[str], labels: tuple[str, str]) -> np.ndarray:
     """See ``Provider.score``."""
-    first, second = (_label(model, label) for label in labels)
+    first, second = (_spellings(model, label) for label in labels)
     inputs = model.inputs([prefix])
     pieces = [model.processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in continuations]
     if any(not piece for piece in pieces):
@@ -41,10 +41,11 @@ def score(model: "Local", prefix: Conversation, continuations: Sequence[str], la
     return np.concatenate(scores) if scores else np.zeros(0)
 
 
-def _label(model: "Local", label: str) -> int:
-    """The token that starts a label."""
-    ids = model.processor.tokenizer(label, add_special_tokens=False)["input_ids"]
-    return int(ids[0])
+def _spellings(model: "Local", label: str) -> list[int]:
+    """Tokens that start a label: with and without a blank before it, small and capital."""
+    said = [f"{blank}{word}" for blank in ("", " ") for word in (label, label.capitalize())]
+    ids = {int(piece[0]) for one in said if (piece := model.processor.tokenizer(one, add_special_tokens=False)["input_ids"])}
+    return sorted(ids)
 
 
 def _batches(pieces: Sequence[list[int]]) -> list[list[list[int]]]:
@@ -56,7 +57,7 @@ def _batches(pieces: Sequence[list[int]]) -> list[list[list[int]]]:
     return [batch for batch in batches if batch]
 
 
-def _packed(model: "Local", inputs: dict[str, Any], pieces: Sequence[list[int]], first: int, second: int) -> np.ndarray | None:
+def _packed(model: "Local", inputs: dict[str, Any], pieces: Sequence[list[int]], first: list[int], second: list[int]) -> np.ndarray | None:
     """All in one forward; None where the model doesn't take a mask of its own."""
     prefix = inputs["input_ids"]
     length = prefix.shape[1]
@@ -79,7 +80,7 @@ def _packed(model: "Local", inputs: dict[str, Any], pieces: Sequence[list[int]],
     return _odds(logits, first, second) if len(logits) == len(pieces) else None
 
 
-def _loop(model: "Local", inputs: dict[str, Any], pieces: Sequence[list[int]], first: int, second: int) -> np.ndarray:
+def _loop(model: "Local", inputs: dict[str, Any], pieces: Sequence[list[int]], first: list[int], second: list[int]) -> np.ndarray:
     """One by one."""
     prefix = inputs["input_ids"]
     others = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}
@@ -92,6 +93,6 @@ def _loop(model: "Local", inputs: dict[str, Any], pieces: Sequence[list[int]], f
     return np.concatenate(found)
 
 
-def _odds(logits: Tensor, first: int, second: int) -> np.ndarray:
+def _odds(logits: Tensor, first: list[int], second: list[int]) -> np.ndarray:
     logprobs = logits.float().log_softmax(-1)
-    return (logprobs[:, first] - logprobs[:, second]).cpu().numpy().astype(np.float64)
+    return (logprobs[:, first].logsumexp(1) - logprobs[:, second].logsumexp(1)).cpu().numpy().astype(np.float64)

@@ -3,7 +3,10 @@
 import json
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from mllm_rec.mllm.schema import PROSE, UNKNOWN, CaptionSchema
 FIRST_SEED = 2**31
 #: What the drawings are made from.
 DRAWN = ("category", "color", "pattern", "shape", "material")
-_CHUNK = 500
+_CHUNK = 250
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def drawings(domain_file: str | Path, count: int, seed: int, hard_share: float =
         hidden_share: share of views that hide something.
     """
     domain = read(domain_file)
-    taken = {tuple(item[field] for field in DRAWN) for item, _ in recipes(DEMO["domain_file"], DEMO["items"], DEMO["seed"]).values()}
+    taken = _shop_goods()
     rng = np.random.default_rng([seed, 4])
     fields, kinds = domain["fields"], domain["categories"]
     made: list[Drawing] = []
@@ -68,6 +71,13 @@ def drawings(domain_file: str | Path, count: int, seed: int, hard_share: float =
     return made
 
 
+@cache
+def _shop_goods() -> frozenset[tuple[str, ...]]:
+    """The attributes of the demo shop's goods."""
+    made = recipes(DEMO["domain_file"], DEMO["items"], DEMO["seed"]).values()
+    return frozenset(tuple(item[field] for field in DRAWN) for item, _ in made)
+
+
 def pixels(made: list[Drawing], domain_file: str | Path, side: int, folder: Path, progress: bool = True) -> np.ndarray:
     """The drawings as the model's picture processor shrinks them: ``(len(made), side, side, 3)`` uint8, read from disk.
 
@@ -83,9 +93,11 @@ def pixels(made: list[Drawing], domain_file: str | Path, side: int, folder: Path
     chunks = {start: made[start : start + _CHUNK] for start in range(0, len(made), _CHUNK)}
     left = {start: chunk for start, chunk in chunks.items() if not (folder / f"{start}.npy").exists()}
     bar = tqdm(total=len(made), initial=len(made) - sum(map(len, left.values())), desc="drawing", unit="picture", disable=not progress)
-    with bar, ProcessPoolExecutor() as workers:
-        jobs = [(folder / f"{start}.npy", chunk, domain_file, side) for start, chunk in left.items()]
-        for drawn in workers.map(_draw_chunk, jobs):
+    jobs = [(folder / f"{start}.npy", chunk, domain_file, side) for start, chunk in left.items()]
+    with bar, ExitStack() as stack:
+        # spawned, not forked: a fork beside torch's threads may hang
+        workers = stack.enter_context(ProcessPoolExecutor(mp_context=get_context("spawn"))) if len(jobs) > 1 else None
+        for drawn in map(_draw_chunk, jobs) if workers is None else workers.map(_draw_chunk, jobs):
             bar.update(drawn)
     return np.concatenate([np.load(folder / f"{start}.npy") for start in chunks])
 

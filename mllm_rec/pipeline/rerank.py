@@ -1,0 +1,66 @@
+"""How much the model's opinion is worth here, measured on validation."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.prompts import load_prompt
+from mllm_rec.mllm.providers import load_provider
+from mllm_rec.mllm.rerank import Case, Reranker, tuned
+from mllm_rec.pipeline.caption import chosen_model, known_catalog
+from mllm_rec.pipeline.runs import Runs
+from mllm_rec.pipeline.workspace import Workspace
+from mllm_rec.recommender import Query
+
+#: Candidates that the model sees of each user, and users that validation asks.
+CANDIDATES, USERS = 20, 200
+
+
+def tune_rerank(workspace: Workspace, mllm: str | None = None, users: int = USERS, seed: int = 0) -> tuple[dict[str, Any], str]:
+    """Choose the weight of the model's odds on validation users, and note it in the manifest.
+
+    The system is the one that serves, as trained on the training part; its candidates are its best ``CANDIDATES`` items
+    that the user doesn't have in training.
+
+    Raises:
+        InputError: no model is named, or nothing is held out for validation.
+    """
+    name = mllm or workspace.manifest().get("mllm") or chosen_model(workspace, None)
+    provider = load_provider(name)
+    if provider is None:
+        raise InputError("no model is named; say which one reranks with --mllm MODEL")
+    from mllm_rec.data.files import read_json
+
+    runs = Runs(workspace)
+    held = runs.held["validation"]
+    if not held.shape[1]:
+        raise InputError(f"nothing is held out for validation in {workspace.root}, so the weight can't be chosen")
+    system = runs.train(read_json(workspace.serving)["system"], 0).system
+    known = torch.unique(held[0][runs.data.user_counts[held[0]] > 0])
+    chosen = known[torch.from_numpy(np.random.default_rng(seed).permutation(len(known))[:users])]
+    prompt = load_prompt("match", "v1")
+    reranker = Reranker(provider, prompt, known_catalog(workspace))
+    cases = []
+    for user in chosen.tolist():
+        mine = torch.tensor([user])
+        scores = system.score(Query(mine))[0].masked_fill(runs.data.history(mine)[0] > 0, -torch.inf)
+        best = scores.topk(min(CANDIDATES, len(scores)))
+        wanted = set(held[1][held[0] == user].tolist())
+        rows = best.indices.tolist()
+        liked = runs.data.edges[1][runs.data.edges[0] == user].tolist()
+        hits = np.array([row in wanted for row in rows], dtype=float)
+        cases.append(Case(best.values.numpy(), reranker.odds(liked, rows), hits, len(wanted)))
+    value = {"mllm": name, "prompt": prompt.key, **tuned(cases)}
+    with workspace.writing():
+        workspace.record(rerank=value)
+    return value, _text(value)
+
+
+def _text(value: dict[str, Any]) -> str:
+    metric = next(key for key in value if key.startswith("ndcg"))
+    lines = [f"{value['mllm']}, {value['users']} validation users, {metric}:"]
+    lines += [f"  {name:11} {worth:.4f}" for name, worth in value[metric].items()]
+    said = f"weight {value['weight']}" if value["weight"] else f"weight 0: the gain of the best weight ({value['best weight']}) may be none"
+    return "\n".join([*lines, f"{said}, 95 % interval of the gain {value['gain'][0]:+.4f} to {value['gain'][1]:+.4f}"])

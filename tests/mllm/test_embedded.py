@@ -1,0 +1,111 @@
+"""The recipe of the embedded model, at the smallest size; and the model that ships, where it is part of the checkout."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mllm_rec.data.sources.demo import DEMO, recipes
+from mllm_rec.mllm.embedded.corpus import DRAWN, FIRST_SEED, answer, drawings, sentence
+from mllm_rec.mllm.embedded.judge import fit_calibration, judged, pictures_of, table
+from mllm_rec.mllm.embedded.model import Size
+from mllm_rec.mllm.embedded.recipe import train_mllm
+from mllm_rec.mllm.embedded.train import Recipe
+from mllm_rec.mllm.providers import EMBEDDED, load_provider
+from mllm_rec.mllm.providers.local import CARD
+from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
+from mllm_rec.pipeline.caption import _domain  # noqa: F401 (the stage imports without heavy packages)
+
+DOMAIN = DEMO["domain_file"]
+TINY = Recipe(
+    drawings=40,
+    validation=20,
+    batch_size=8,
+    head_steps=4,
+    word_steps=6,
+    keep_every=2,
+    size=Size(side=32, widths=(8, 16), blocks=(1,), dim=32),
+)
+
+
+def schema():
+    from mllm_rec import resources
+    from mllm_rec.data.domain import Domain
+
+    return CaptionSchema.of_domain(Domain.load(resources.path(DOMAIN)))
+
+
+def test_drawings_share_nothing_with_the_shop():
+    made = drawings(DOMAIN, 300, seed=5, hidden_share=0.3)
+    goods = {tuple(item[field] for field in DRAWN) for item, _ in recipes(DOMAIN, DEMO["items"], DEMO["seed"]).values()}
+    assert min(one.seed for one in made) >= FIRST_SEED
+    assert not goods & {tuple(one.attributes[field] for field in DRAWN) for one in made}
+    assert {one.seed for one in made}.isdisjoint(one.seed for one in drawings(DOMAIN, 300, seed=6))
+    hidden = [one for one in made if one.attributes["view"] != "front"]
+    assert hidden and all(UNKNOWN in one.shown().values() for one in hidden)
+
+
+def test_what_is_taught_fits_the_schema():
+    for one in drawings(DOMAIN, 50, seed=5, hidden_share=0.5):
+        said = schema().parse(answer(schema(), one.shown()))
+        assert all(said[field] == value for field, value in one.shown().items()) and said["style"] == UNKNOWN
+    shown = {"category": "mug", "color": "red", "pattern": "striped", "shape": "tapered", "material": "ceramic"}
+    assert sentence(shown) == "A striped red mug of ceramic, tapered."
+
+
+def test_interrupted_training_comes_to_the_same_model(tmp_path, monkeypatch):
+    from mllm_rec.mllm.embedded import train as module
+
+    whole, _ = train_mllm(tmp_path / "whole", DOMAIN, TINY)
+    keep = module.Training._keep
+
+    def stop(self, stage, step, *rest):
+        keep(self, stage, step, *rest)
+        if (stage, step) == (1, 2):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.Training, "_keep", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_mllm(tmp_path / "parts", DOMAIN, TINY)
+    monkeypatch.setattr(module.Training, "_keep", keep)
+    train_mllm(tmp_path / "parts", DOMAIN, TINY)
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert one == other
+    assert whole["domain"] == schema().key() and not (tmp_path / "whole" / "work").exists()
+    assert "wrong/stated" in (tmp_path / "whole" / "README.md").read_text()
+
+
+def test_calibration_brings_wrong_values_down():
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0.3, 1.0, 4000)
+    right = rng.random(4000) < sure
+    said = pd.DataFrame(
+        {"drawing": range(4000), "field": "color", "true": "red", "said": np.where(right, "red", "blue"), "confidence": sure}
+    )
+    found = fit_calibration(said)
+    assert found["temperature"]["color"] == pytest.approx(1.0, abs=0.1) and found["floor"]["color"] > 0.3
+    row = table(said, found).iloc[0]
+    assert row["calibration error"] < 0.03 and row["wrong/stated"] < (~right).mean()
+
+
+shipped = pytest.mark.skipif(not EMBEDDED.exists(), reason="this checkout has no embedded model; 'mllm-rec train-mllm' makes one")
+
+
+@shipped
+def test_the_model_that_ships():
+    model = load_provider("embedded")
+    card = json.loads((EMBEDDED / CARD).read_text())
+    assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) <= 15_000_000
+    unseen = drawings(DOMAIN, 120, seed=77, hidden_share=0.25)
+    said, speed = judged(model, schema(), unseen, pictures_of(unseen, DOMAIN))
+    found = table(said, card).set_index("field")
+    shown = found.loc[list(DRAWN)]
+    # a floor far below the card's figures, for 120 drawings: a broken model does not pass it
+    assert (shown["wrong/stated"] <= 0.12).all() and (shown["unknown/shown"] <= 0.3).all() and speed > 5
+    assert (found["unknown/hidden"].dropna() >= 0.8).all()
+    blanks = [Image.new("RGB", (224, 224), color) for color in ("white", "black", "gray", "tan")]
+    said, _ = judged(model, schema(), unseen[:4], blanks)
+    assert (said["said"] == UNKNOWN).mean() >= 0.9
