@@ -19,8 +19,8 @@ from mllm_rec.pipeline.caption import _domain  # noqa: F401 (the stage imports w
 
 DOMAIN = DEMO["domain_file"]
 TINY = Recipe(
-    drawings=40,
-    validation=20,
+    drawings=16,
+    validation=8,
     batch_size=8,
     head_steps=4,
     word_steps=6,
