@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -77,8 +78,6 @@ def test_interrupted_training_comes_to_the_same_model(tmp_path, monkeypatch):
 
 
 def test_calibration_brings_wrong_values_down():
-    import pandas as pd
-
     rng = np.random.default_rng(0)
     sure = rng.uniform(0.3, 1.0, 4000)
     right = rng.random(4000) < sure
@@ -103,8 +102,10 @@ def test_the_model_that_ships():
     said, speed = judged(model, schema(), unseen, pictures_of(unseen, DOMAIN))
     found = table(said, card).set_index("field")
     shown = found.loc[list(DRAWN)]
-    # a floor far below the card's figures, for 120 drawings: a broken model does not pass it
-    assert (shown["wrong/stated"] <= 0.12).all() and (shown["unknown/shown"] <= 0.3).all() and speed > 5
+    promised = pd.DataFrame(card["test"]["plain"]["fields"]).set_index("field").loc[list(DRAWN)]
+    for kind in ("wrong/stated", "unknown/shown"):  # what the card says, as far as 120 drawings can tell
+        assert (shown[kind] <= promised[kind] + 0.1).all()
+    assert speed > 5
     assert (found["unknown/hidden"].dropna() >= 0.8).all()
     blanks = [Image.new("RGB", (224, 224), color) for color in ("white", "black", "gray", "tan")]
     said, _ = judged(model, schema(), unseen[:4], blanks)

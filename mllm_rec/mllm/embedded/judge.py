@@ -52,7 +52,7 @@ def judged(
 def fit_calibration(said: pd.DataFrame) -> dict[str, dict[str, float]]:
     """By field the ``temperature`` whose probabilities fit what was right best, and the ``floor`` below which it says unknown.
 
-    The floor is the least that brings wrong among stated within three quarters of the goal, as far as unknown stays within its own.
+    The floor is where the worse of wrong among stated and unknown among shown, each measured by its goal, is best.
     """
     found: dict[str, dict[str, float]] = {"temperature": {}, "floor": {}}
     for name in DRAWN:
@@ -69,16 +69,12 @@ def fit_calibration(said: pd.DataFrame) -> dict[str, dict[str, float]]:
         best = float(temperatures[int(np.argmin(losses))])
         p = np.array([calibrated(one, best) for one in raw])
         visible = int((said[said["field"] == name]["true"] != UNKNOWN).sum())
-        floor = 0.0
-        for candidate in np.linspace(0.2, 0.95, 76):
-            stated = p >= floor
-            if (
-                not stated.any()
-                or (~right[stated]).mean() <= 0.75 * GOALS["wrong"]
-                or 1 - (p >= candidate).sum() / visible > 0.9 * GOALS["unknown"]
-            ):
-                break
-            floor = float(candidate)
+        worst = {}
+        for candidate in (0.0, *np.linspace(0.2, 0.95, 76)):
+            stated = p >= candidate
+            wrong = (~right[stated]).mean() if stated.any() else 0.0
+            worst[float(candidate)] = max(wrong / GOALS["wrong"], (1 - stated.sum() / visible) / GOALS["unknown"])
+        floor = min(worst, key=lambda candidate: worst[candidate])
         found["temperature"][name], found["floor"][name] = round(best, 4), round(floor, 4)
     return found
 

@@ -36,8 +36,9 @@ class Recipe:
     batch_size: int = 32
     head_steps: int = 5_000
     head_lr: float = 3e-3
-    word_steps: int = 1_500
-    word_lr: float = 1.2e-3
+    word_steps: int = 2_000
+    word_lr: float = 1.5e-3
+    tower_share: float = 0.1  #: of the learning rate, for the tower while words are learned: it has learned to see
     head_weight: float = 0.2  #: of the heads' loss beside the words'
     seed: int = 1
     keep_every: int = 200  #: steps between two checkpoints
@@ -158,12 +159,19 @@ class Training:
         said = str(asdict(self.recipe))
         if found and found["recipe"] != said:
             found = None
-        see = (self.recipe.head_steps, self.recipe.head_lr, self._see, [*self.tower.parameters(), *self.heads.parameters()])
-        say = (self.recipe.word_steps, self.recipe.word_lr, self._say, [*self.model.parameters(), *self.heads.parameters()])
-        for stage, (steps, lr, loss, parameters) in enumerate((see, say)):
+        recipe, eyes = self.recipe, [*self.tower.parameters(), *self.heads.parameters()]
+        seeing = {id(parameter) for parameter in eyes}
+        tongue = [parameter for parameter in self.model.parameters() if id(parameter) not in seeing]
+        stages: list[tuple[int, Any, list[dict[str, Any]]]]
+        see = (recipe.head_steps, self._see, [{"params": eyes, "lr": recipe.head_lr}])
+        slow = recipe.word_lr * recipe.tower_share
+        say = (recipe.word_steps, self._say, [{"params": eyes, "lr": slow}, {"params": tongue, "lr": recipe.word_lr}])
+        stages = [see, say]
+        for stage, (steps, loss, groups) in enumerate(stages):
             if found and found["stage"] > stage:
                 continue
-            optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.02, betas=(0.9, 0.98))
+            optimizer = torch.optim.AdamW(groups, weight_decay=0.02, betas=(0.9, 0.98))
+            parameters = [parameter for group in groups for parameter in group["params"]]
             schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(steps))
             first = 0
             if found and found["stage"] == stage:
