@@ -114,6 +114,17 @@ class Catalog:
         name = self.table["image"].iat[row] if "image" in self.table else None
         return self.root / name if isinstance(name, str) else None
 
+    def named(self, row: int) -> dict[str, tuple[str, ...]]:
+        """The named values that are known of an item, by column: its categories, ordinals and sets."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name, column in self.attributes.items():
+            value = self.table[name].iat[row]
+            if column.kind in ("category", "ordinal") and isinstance(value, str):
+                found[name] = (value,)
+            elif column.kind == "set" and isinstance(value, tuple):
+                found[name] = value
+        return found
+
     def save(self, path: Path) -> None:
         """Write the table as Parquet, kinds in its schema's metadata, atomically."""
         import pyarrow

@@ -126,7 +126,7 @@ class Captioner:
         wanted: dict[str, Callable[[], str]] = {
             "title": lambda: str(catalog.table["title"].iat[row] or ""),
             "text": lambda: str(catalog.table["text"].iat[row] or "") if "text" in catalog.table else "",
-            "attributes": lambda: "; ".join(_known(catalog, row)),
+            "attributes": lambda: "; ".join(f"{name}: {', '.join(values)}" for name, values in catalog.named(row).items()),
         }
         return {name: wanted[name]() for name in self.prompt.inputs}
 
@@ -190,18 +190,6 @@ def read_answer(schema: CaptionSchema, answer: Answer) -> Caption:
     if answer.foreign:
         return Caption({name: () if field.many else UNKNOWN for name, field in schema.fields.items()}, {}, "")
     return Caption(parsed, _confidence(answer, parsed), sentence)
-
-
-def _known(catalog: Catalog, row: int) -> list[str]:
-    """The named values that the catalog has for an item: "color: red"."""
-    said = []
-    for name, column in catalog.attributes.items():
-        value = catalog.table[name].iat[row]
-        if column.kind in ("category", "ordinal") and isinstance(value, str):
-            said.append(f"{name}: {value}")
-        elif column.kind == "set" and isinstance(value, tuple):
-            said.append(f"{name}: {', '.join(value)}")
-    return said
 
 
 def _confidence(answer: Answer, values: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:

@@ -36,11 +36,12 @@ def caption_table(
     temperature, floor = (dict((card or {}).get(name, {})) for name in ("temperature", "floor"))
     rows: list[tuple[Any, ...]] = []
     for row, caption in sorted(captions.items()):
+        named = catalog.named(row)
         for name, field in schema.fields.items():
             said = caption.values.get(name, () if field.many else UNKNOWN)
             values = said if isinstance(said, tuple) else (said,)
             told = caption.confidence.get(name) or (np.nan,) * len(values)
-            own = _own(catalog, name, row)
+            own = named.get(name, ())
             known = []
             for value, raw in zip(values, told, strict=True):
                 confidence = calibrated(raw, temperature.get(name, 1.0)) if np.isfinite(raw) else np.nan
@@ -51,16 +52,6 @@ def caption_table(
                 conflict = value != UNKNOWN and bool(own) and not agrees
                 rows.append((catalog.item_ids[row], name, value, confidence, "both" if agrees else "picture", conflict))
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _own(catalog: Catalog, name: str, row: int) -> tuple[str, ...]:
-    """What the catalog itself says of a field."""
-    if name not in catalog.table:
-        return ()
-    value = catalog.table[name].iat[row]
-    if isinstance(value, tuple):
-        return value
-    return (value,) if isinstance(value, str) else ()
 
 
 def by_item(table: pd.DataFrame, catalog: Catalog, least: float = 0.0) -> dict[str, list[tuple[str, ...]]]:

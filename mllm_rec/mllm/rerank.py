@@ -25,13 +25,8 @@ _DRAWS = 2_000
 
 def item_text(catalog: Catalog, row: int) -> str:
     """An item in a line: its title and its named values."""
-    said = [str(catalog.table["title"].iat[row] or "")]
-    for name, column in catalog.attributes.items():
-        value = catalog.table[name].iat[row]
-        if column.kind in ("category", "ordinal") and isinstance(value, str):
-            said.append(f"{name} {value}")
-        elif column.kind == "set" and isinstance(value, tuple):
-            said.append(f"{name} {', '.join(value[:4])}")
+    values = [f"{name} {', '.join(said[:4])}" for name, said in catalog.named(row).items()]
+    said = [str(catalog.table["title"].iat[row] or ""), *values]
     return harmless("; ".join(said), _LONGEST)
 
 
