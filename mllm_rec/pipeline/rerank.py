@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mllm_rec.data.files import read_json
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.prompts import load_prompt
 from mllm_rec.mllm.providers import load_provider
@@ -31,8 +32,6 @@ def tune_rerank(workspace: Workspace, mllm: str | None = None, users: int = USER
     provider = load_provider(name)
     if provider is None:
         raise InputError("no model is named; say which one reranks with --mllm MODEL")
-    from mllm_rec.data.files import read_json
-
     runs = Runs(workspace)
     held = runs.held["validation"]
     if not held.shape[1]:

@@ -16,7 +16,6 @@ from mllm_rec.mllm.embedded.train import Recipe
 from mllm_rec.mllm.providers import EMBEDDED, load_provider
 from mllm_rec.mllm.providers.local import CARD
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
-from mllm_rec.pipeline.caption import _domain  # noqa: F401 (the stage imports without heavy packages)
 
 DOMAIN = DEMO["domain_file"]
 TINY = Recipe(

@@ -1,6 +1,7 @@
 """``mllm-rec train-mllm``: from a domain file to a model folder with its card."""
 
 import json
+import shutil
 import sys
 import time
 from dataclasses import asdict
@@ -86,7 +87,7 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
     write_json(out / CARD, card)
     with atomic(out / "README.md") as temporary:
         temporary.write_text(card_text(card), encoding="utf-8")
-    _sweep(work)
+    shutil.rmtree(work)
     return card, card_text(card)
 
 
@@ -115,9 +116,3 @@ def card_text(card: dict[str, Any]) -> str:
     return "\n".join(
         [*lines, "Limits:", *(f"* {one}" for one in card["limits"]), "", f"Recipe: `{recipe}`, {card['made with']['minutes']} minutes.", ""]
     )
-
-
-def _sweep(work: Path) -> None:
-    import shutil
-
-    shutil.rmtree(work)

@@ -222,12 +222,11 @@ def _answer(response: Any) -> Answer:
     text = choices[0].message.content or ""
     told = choices[0].logprobs.content if choices[0].logprobs is not None else None
     tokens = tuple((one.token, float(one.logprob)) for one in told) if told else None
-    if tokens is not None and "".join(token for token, _ in tokens) != text:
-        tokens = tokens if text.startswith("".join(token for token, _ in tokens[:1])) and not text else None
-    cut = choices[0].finish_reason == "length"
-    return Answer(
-        _bare(text), tokens if tokens and _bare(text) == text else None, error="the answer was cut off" if cut and "{" in text else ""
-    )
+    bare = _bare(text)
+    if tokens is not None and "".join(token for token, _ in tokens) != bare:  # then their places in the text are not known
+        tokens = None
+    cut = choices[0].finish_reason == "length" and "{" in text
+    return Answer(bare, tokens, error="the answer was cut off" if cut else "")
 
 
 def _bare(text: str) -> str:
