@@ -142,14 +142,14 @@ def recommend_command(args: argparse.Namespace) -> Answer:
     if args.all_users:
         if args.out is None:
             raise InputError("--all-users needs --out FILE (.parquet or .csv)")
-        if args.user is not None or args.like or args.words or args.explain:
+        if args.user is not None or args.like or args.words or args.explain or args.rerank:
             raise InputError(
-                "--all-users makes a plain list for everybody; leave --user, --like, --words and --explain out, or make one list"
+                "--all-users makes a plain list for everybody; leave --user, --like, --words, --explain and --rerank out, or make one list"
             )
         return recommend_all(workspace, args.k, args.out, args.exclude)
     if args.user is None and not args.like and not args.words:
         raise InputError("say for whom: --user ID, --like ITEM, --words TEXT, or --all-users")
-    return recommend(workspace, args.user, args.like, args.words, args.k, args.exclude, args.explain)
+    return recommend(workspace, args.user, args.like, args.words, args.k, args.exclude, args.explain, args.rerank, _asked_model(args))
 
 
 def rerank_command(args: argparse.Namespace) -> Answer:
@@ -157,25 +157,34 @@ def rerank_command(args: argparse.Namespace) -> Answer:
     from mllm_rec.pipeline import Workspace
     from mllm_rec.pipeline.rerank import tune_rerank
 
-    return tune_rerank(Workspace.open(args.workspace), args.mllm, args.users)
+    return tune_rerank(Workspace.open(args.workspace), _asked_model(args), args.users)
 
 
 def explain_command(args: argparse.Namespace) -> Answer:
     """Why one item suits one user."""
     from mllm_rec.pipeline import Workspace, explain_item
 
-    return explain_item(Workspace.open(args.workspace), args.user, args.item)
+    return explain_item(Workspace.open(args.workspace), args.user, args.item, _asked_model(args))
 
 
 def chat_command(args: argparse.Namespace) -> Answer:
     """The chat page; serves until interrupted."""
-    from mllm_rec.pipeline import Workspace, open_shop
+    from mllm_rec.pipeline import Workspace, advised, open_shop
 
-    shop = open_shop(Workspace.open(args.workspace), args.exclude)
+    workspace = Workspace.open(args.workspace)
+    shop = advised(workspace, open_shop(workspace, args.exclude), _asked_model(args))
     from mllm_rec.chat import launch
 
     launch(shop, args.host, args.port, user=args.user)
     return None, ""
+
+
+def _asked_model(args: argparse.Namespace) -> Any:
+    """The options of ``_model`` and ``_timeout``."""
+    from mllm_rec.pipeline import Model
+
+    timeout = {"seconds": args.timeout} if getattr(args, "timeout", None) else {}
+    return Model(args.mllm, args.adapter, **timeout)
 
 
 def train_mllm_command(args: argparse.Namespace) -> Answer:
@@ -281,7 +290,18 @@ def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mllm", metavar="MODEL", help="embedded, none, a model's folder or hub name, or openai:MODEL@URL (also: MLLM_REC_MLLM)"
     )
-    parser.add_argument("--adapter", type=Path, metavar="DIR", help="LoRA adapter to put on the model")
+    parser.add_argument(
+        "--adapter",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="LoRA adapter to put on the model: a folder, or a name in adapters/; may be repeated, each is used for the job it was made for",
+    )
+
+
+def _timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--timeout", type=positive, metavar="S", help="seconds that a turn waits for the model (default 20)")
 
 
 def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -325,7 +345,7 @@ def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     added = command("rerank", rerank_command, "The weight it chooses on validation is 0 unless the interval of the gain excludes 0.")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
-    added.add_argument("--mllm", metavar="MODEL", help="embedded, a model's folder or hub name, or openai:MODEL@URL")
+    _model(added)
     added.add_argument("--users", type=positive, default=200, metavar="N", help="validation users asked (default 200)")
     added = command("recommend", recommend_command, "example: mllm-rec recommend shop --all-users --k 20 --out recs.parquet")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
@@ -334,6 +354,9 @@ def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--words", default="", metavar="TEXT", help="wishes in plain words: 'a warm lamp under 40'")
     added.add_argument("--k", type=positive, default=10, help="length of the list (default 10)")
     added.add_argument("--explain", action="store_true", help="give the reasons")
+    added.add_argument("--rerank", action="store_true", help="let the model take part in the order (see 'mllm-rec rerank')")
+    _model(added)
+    _timeout(added)
     added.add_argument("--all-users", action="store_true", help="a list for every user of the log")
     added.add_argument("--out", type=Path, metavar="FILE", help="with --all-users: .parquet or .csv (user_id, item_id, rank, score)")
     exclude(added)
@@ -341,11 +364,15 @@ def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--user", required=True, metavar="ID", help="a user of the log")
     added.add_argument("--item", required=True, metavar="ID", help="an item of the catalog")
+    _model(added)
+    _timeout(added)
     added = command("chat", chat_command)
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     added.add_argument("--port", type=positive, default=7860, help="port (default 7860)")
     added.add_argument("--user", metavar="ID", help="talk as this user of the log (default: a new visitor)")
+    _model(added)
+    _timeout(added)
     exclude(added)
     command("doctor", doctor_command)
 

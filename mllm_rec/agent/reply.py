@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mllm_rec.agent.advisor import Advice, Advisor
 from mllm_rec.agent.relax import Relaxation
 from mllm_rec.agent.state import Chip, DialogueState, wish_share
 from mllm_rec.agent.vocabulary import Vocabulary
@@ -37,6 +38,7 @@ class Shop:
         system: the recommender that serves.
         candidates: ranks what is allowed.
         explainer: says why.
+        advisor: a model that helps to rank and to word; None: there is none.
         hidden: ``(2, n)`` int64, user and item positions of everything in the log, low ratings too.
         excluded: ``(num_items,)`` bool, never shown to anyone.
         title, note: the shop's name and what is said beside it.
@@ -53,6 +55,7 @@ class Shop:
     excluded: np.ndarray
     title: str = ""
     note: str = ""
+    advisor: Advisor | None = None
 
     def item_title(self, item_id: str, longest: int = 48) -> str:
         """An item's title on one line, fit to stand in a sentence."""
@@ -125,11 +128,18 @@ class Reply:
 
 
 def explanations(
-    shop: Shop, state: DialogueState, ranked: Ranked, history: Sequence[int], user: int | None, against: Sequence[int]
+    shop: Shop,
+    state: DialogueState,
+    ranked: Ranked,
+    history: Sequence[int],
+    user: int | None,
+    against: Sequence[int],
+    advice: Advice | None = None,
 ) -> list[Explanation]:
     """Why each ranked item stands where it does; arguments as in ``cards``."""
     rows = ranked.items.tolist()
-    return _explained(shop, state, ranked, history, user, against, _constraints(shop, state, rows), _wishes(state, shop.catalog, rows))
+    constraints, wishes = _constraints(shop, state, rows), _wishes(state, shop.catalog, rows)
+    return _explained(shop, state, ranked, history, user, against, constraints, wishes, advice)
 
 
 def _explained(
@@ -141,6 +151,7 @@ def _explained(
     against: Sequence[int],
     constraints: list[list[Met]],
     wishes: list[dict[str, Met]],
+    advice: Advice | None,
 ) -> list[Explanation]:
     positions = shop.catalog.positions
     liked, disliked = ([positions[item] for item in ids if item in positions] for ids in (state.liked, state.disliked))
@@ -154,7 +165,9 @@ def _explained(
         contributions=ranked.parts,
         against=against,
     )
-    return shop.explainer.explain(ranked.items.tolist(), request)
+    rows = ranked.items.tolist()
+    explained = shop.explainer.explain(rows, request)
+    return advice.worded(explained, [str(shop.catalog.table["title"].iat[row] or "") for row in rows]) if advice else explained
 
 
 def cards(
@@ -165,16 +178,18 @@ def cards(
     user: int | None,
     against: Sequence[int],
     words: Wording,
+    advice: Advice | None = None,
 ) -> tuple[Card, ...]:
     """The cards of a ranked list.
 
     Args:
         history: positions that the user likes.
         against: positions that prices are compared with.
+        advice: of the model, for this turn.
     """
     catalog, rows = shop.catalog, ranked.items.tolist()
     constraints, wishes = _constraints(shop, state, rows), _wishes(state, catalog, rows)
-    explained = _explained(shop, state, ranked, history, user, against, constraints, wishes)
+    explained = _explained(shop, state, ranked, history, user, against, constraints, wishes, advice)
     made = []
     for row, score, asked, wished, reasons in zip(rows, ranked.scores.tolist(), constraints, wishes, explained, strict=True):
         badges = [one.label for one in asked if one.known and one.column != "category"] + list(wished)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mllm_rec.agent import answers, suggest
+from mllm_rec.agent.advisor import Advice
 from mllm_rec.agent.pointing import NOTHING_SHOWN
 from mllm_rec.agent.relax import relax, relaxations
 from mllm_rec.agent.reply import Card, Profile, Reply, Shop, cards, explanations, signals
@@ -18,6 +19,7 @@ from mllm_rec.agent.wording import Wording, wording
 from mllm_rec.errors import InputError
 from mllm_rec.explain import Explanation
 from mllm_rec.explain.templates import clean
+from mllm_rec.mllm.rerank import CANDIDATES
 from mllm_rec.retrieval.candidates import Ranked, Request
 from mllm_rec.retrieval.filters import mask
 
@@ -200,25 +202,40 @@ class Session:
         if not allowed.any():
             steps = relaxations(self.state, shop.catalog, may)
             return self._reply(answers.nothing(self, lead, said, bool(steps)), (), {}, steps)
-        ranked = self.rank(allowed, self.size)
+        advice = shop.advisor.turn() if shop.advisor else None
+        ranked = self._ranked(allowed, advice)
         rows = ranked.items.tolist()
         against = (
             self._rows(before.last_list) if before and before.chips and said and _compares(said) else self._rows([self.state.reference])
         )
         self.state = self.state.show([str(shop.catalog.item_ids[row]) for row in rows])
-        made = cards(shop, self.state, ranked, self._history(), self.user, against, self.words)
+        made = cards(shop, self.state, ranked, self._history(), self.user, against, self.words, advice)
         only_liked = bool(self.state.liked) and not fresh.any()
         text = answers.listed(self, lead, said, rows, allowed, int(fits.sum() if more else allowed.sum()), more, only_liked)
+        text = self._noted(text, advice)
         return self._reply(text, made, ranked.parts, ())
 
-    def explanation(self, item_id: str) -> Explanation:
-        """Everything that speaks for one item, shown or not.
+    def explanation(self, item_id: str) -> tuple[Explanation, str]:
+        """Everything that speaks for one item, shown or not; and a note where the model didn't word it, "" otherwise.
 
         Raises:
             InputError: the catalog has no such item.
         """
         ranked = self.shop.candidates.measure(self._request(self._open()), [self.shop.catalog.position(item_id)])
-        return explanations(self.shop, self.state, ranked, self._history(), self.user, ())[0]
+        advice = self.shop.advisor.turn() if self.shop.advisor else None
+        return explanations(self.shop, self.state, ranked, self._history(), self.user, (), advice)[0], self._noted("", advice)
+
+    def _ranked(self, allowed: np.ndarray, advice: Advice | None) -> Ranked:
+        """The list, with the model's opinion where a taste alone decides: what is wished for now outranks what a model thinks of a taste."""
+        wished = any(chip.kind == "wish" for chip in self.state.chips)
+        if advice is None or not advice.reranks or wished:
+            return self.rank(allowed, self.size)
+        liked = [*self._history(), *self._rows(self.state.liked)]
+        return advice.reranked(self.rank(allowed, max(self.size, CANDIDATES)), liked).rows(slice(0, self.size))
+
+    def _noted(self, text: str, advice: Advice | None) -> str:
+        """A text, with a line on the model where it gave no answer."""
+        return " ".join(filter(None, [text, self.words.say(advice.failed) if advice and advice.failed else ""]))
 
     def rank(self, allowed: np.ndarray, k: int) -> Ranked:
         """The best ``k`` of what is allowed, for all that was said so far."""
@@ -269,10 +286,9 @@ class Session:
         shares = self._last.signals if self._last else ()
         if card is None:
             ranked = self.shop.candidates.measure(self._request(fits), [row])
-            card, shares = (
-                cards(self.shop, self.state, ranked, self._history(), self.user, (), self.words)[0],
-                signals(ranked.parts, self.words),
-            )
+            advice = self.shop.advisor.turn() if self.shop.advisor else None
+            card = cards(self.shop, self.state, ranked, self._history(), self.user, (), self.words, advice)[0]
+            shares = signals(ranked.parts, self.words)
         title = self.shop.item_title(item_id)
         text = self.words.say("why", title=title, reasons=" ".join(card.why)) if card.why else self.words.say("why_nothing", title=title)
         tries = suggest.tries(self.shop, self.state, self.words)

@@ -1,7 +1,7 @@
 """Reasons for recommended items: evidence computed in code, worded by templates, verified."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -70,6 +70,18 @@ class Explainer:
             self._explanation(int(item), evidence, spread)
             for item, evidence in zip(items, self.facts.evidence(items, request), strict=True)
         ]
+
+    def reworded(self, explanation: Explanation, said: Sequence[Claim]) -> Explanation:
+        """An explanation with other sentences in front, those of them that the evidence supports; what is unknown stays on the card."""
+        kept = verify(said, explanation.evidence, self.vocabulary, self.words)
+        if not kept:
+            return explanation
+        cited = {name for claim in kept for name in claim.evidence_ids}
+        unknown = {row.id for row in explanation.evidence if row.kind == "unknown"}
+        rest = [claim for claim in explanation.claims if not cited.intersection(claim.evidence_ids)]
+        warned = [claim for claim in rest if unknown.intersection(claim.evidence_ids)]
+        told = [*kept[:1], *warned, *kept[1:], *(claim for claim in rest if claim not in warned)]
+        return replace(explanation, text=" ".join(claim.text for claim in told[:CARD]), claims=tuple(told))
 
     def _explanation(self, item: int, evidence: list[Evidence], spread: dict[str, int]) -> Explanation:
         said = verify(claims(evidence, self.catalog, self.words, spread), evidence, self.vocabulary, self.words)

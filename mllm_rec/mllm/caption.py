@@ -79,6 +79,7 @@ class Captioner:
     """
 
     def __init__(self, provider: Provider, prompt: Prompt, schema: CaptionSchema, store: Store, retry_failed: bool = False):
+        provider.prepare("caption")
         if "vision" not in provider.capabilities():
             raise InputError(f"'{provider.name}' can't look at pictures; captions need a model that can")
         self.provider, self.prompt, self.schema, self.store, self.retry_failed = provider, prompt, schema, store, retry_failed

@@ -14,7 +14,7 @@ import yaml
 
 from mllm_rec import resources
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.providers.base import Conversation
+from mllm_rec.mllm.providers.base import Conversation, Provider
 
 #: Names the folder whose prompts take the place of ours.
 FOLDER = "MLLM_REC_PROMPTS"
@@ -87,11 +87,25 @@ def load_prompt(job: str, version: str = "v1") -> Prompt:
     Raises:
         InputError: there is none, or the file is not a prompt.
     """
+    path = _place(job, version)
+    if path is None:
+        raise InputError(f"there is no prompt '{job}' in version '{version}'; 'mllm-rec prompts list' names them")
+    return read_prompt(path)
+
+
+def _place(job: str, version: str) -> Path | None:
     own = Path(os.environ[FOLDER]) / job / f"{version}.yaml" if os.environ.get(FOLDER) else None
+    if own is not None and own.exists():
+        return own
     try:
-        return read_prompt(own if own is not None and own.exists() else resources.path(f"{job}/{version}.yaml"))
+        return resources.path(f"{job}/{version}.yaml")
     except FileNotFoundError:
-        raise InputError(f"there is no prompt '{job}' in version '{version}'; 'mllm-rec prompts list' names them") from None
+        return None
+
+
+def prompt_for(job: str, provider: Provider) -> Prompt:
+    """The prompt of a job in the version that a model reads; in the first where that version has none."""
+    return load_prompt(job, provider.prompts if _place(job, provider.prompts) is not None else "v1")
 
 
 def read_prompt(path: Path) -> Prompt:

@@ -21,6 +21,8 @@ WEIGHTS = (0.1, 0.2, 0.35, 0.5, 1.0, 2.0)
 _PROFILE, _LONGEST = 12, 160
 _NOBODY = "nothing that is known"
 _DRAWS = 2_000
+#: A retriever's best, as many as the model sees.
+CANDIDATES = 20
 
 
 def item_text(catalog: Catalog, row: int) -> str:
@@ -45,6 +47,7 @@ class Reranker:
 
     def odds(self, liked: Sequence[int], rows: Sequence[int]) -> np.ndarray:
         """``(len(rows),)`` log odds that each item suits who liked ``liked``, beyond what it is said to suit anyone."""
+        self.provider.prepare("match")
         new = [row for row in dict.fromkeys(rows) if row not in self._prior]
         if new:
             self._prior.update(zip(new, self._score(_NOBODY, new).tolist(), strict=True))
@@ -58,10 +61,11 @@ class Reranker:
 
 def fused(retriever: np.ndarray, odds: np.ndarray, weight: float) -> np.ndarray:
     """``(candidates,)``: the retriever's scores in standard deviations, plus ``weight`` times the model's; 0 changes no order."""
-    return _standard(retriever) + weight * _standard(odds) if weight else np.asarray(retriever, dtype=float)
+    return standard(retriever) + weight * standard(odds) if weight else np.asarray(retriever, dtype=float)
 
 
-def _standard(scores: np.ndarray) -> np.ndarray:
+def standard(scores: np.ndarray) -> np.ndarray:
+    """Mean 0 and standard deviation 1; zeros where all are the same."""
     deviation = float(np.std(scores))
     return (np.asarray(scores, dtype=float) - np.mean(scores)) / (deviation if deviation > 1e-12 else 1.0)
 

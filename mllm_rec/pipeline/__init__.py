@@ -1,5 +1,6 @@
 """From files to answers: the stages between a catalog with its log and a list with reasons, each an artifact in a workspace."""
 
+from mllm_rec.pipeline.advise import Model, advised
 from mllm_rec.pipeline.build import build, train
 from mllm_rec.pipeline.caption import captions
 from mllm_rec.pipeline.ingest import Inputs
@@ -10,7 +11,9 @@ from mllm_rec.pipeline.workspace import Workspace
 
 __all__ = [
     "Inputs",
+    "Model",
     "Workspace",
+    "advised",
     "build",
     "captions",
     "evaluate_workspace",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.files import read_json
+from mllm_rec.mllm.adapters import find_adapter
 from mllm_rec.pipeline.caption import caption
 from mllm_rec.pipeline.encode import encode
 from mllm_rec.pipeline.ingest import Inputs, ingest
@@ -27,7 +28,7 @@ def build(
     systems: Sequence[str] | None = None,
     seeds: int = 1,
     mllm: str | None = None,
-    adapter: Path | None = None,
+    adapters: Sequence[Path] = (),
     retry_failed: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """From files to a system that answers; interrupted, the same call goes on where it stopped.
@@ -39,7 +40,7 @@ def build(
         seeds: trainings of each system.
         mllm: the model that captions, see ``load_provider``; None: what ``MLLM_REC_MLLM`` names, else the embedded model
             where the domain is its own.
-        adapter: folder of a LoRA adapter for it.
+        adapters: folders or names of LoRA adapters for it.
         retry_failed: caption those pictures again that failed before.
 
     Returns:
@@ -55,7 +56,7 @@ def build(
         _say("reading")
         ingest(workspace, inputs)
         _say("captioning")
-        caption(workspace, mllm, adapter, retry_failed)
+        caption(workspace, mllm, [find_adapter(one, [workspace.root]) for one in adapters], retry_failed)
         _say("encoding")
         features = encode(workspace)
         log = pd.read_parquet(workspace.interactions, columns=["user_id", "part"])

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ import pandas as pd
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.domain import Domain
-from mllm_rec.data.files import atomic, read_json
+from mllm_rec.data.files import atomic, digest, read_json
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
+from mllm_rec.mllm.adapters import CARD, WEIGHTS, read_card
 from mllm_rec.mllm.caption import Captioner
 from mllm_rec.mllm.features import caption_features, caption_table, enriched
 from mllm_rec.mllm.prompts import load_prompt
@@ -21,7 +22,7 @@ from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 from mllm_rec.pipeline.workspace import Workspace
 
 #: The model's card, beside its weights.
-_CARD = EMBEDDED / "mllm_rec.json"
+_CARD = EMBEDDED / CARD
 
 
 def caption_schema(workspace: Workspace, catalog: Catalog) -> CaptionSchema:
@@ -38,25 +39,26 @@ def _domain(workspace: Workspace) -> Domain:
     return Domain.load(workspace.domain) if workspace.domain.exists() else Domain()
 
 
-def chosen_model(workspace: Workspace, said: str | None) -> str:
-    """The model asked for; else the embedded one where this is its own domain; else none."""
+def chosen_model(workspace: Workspace, said: str | None, adapters: Sequence[Path] = ()) -> str:
+    """The model asked for; else the embedded one where this is its own domain or that of an adapter; else none."""
     own = CaptionSchema.of_domain(_domain(workspace))
-    at_home = bool(own.fields) and _CARD.exists() and read_json(_CARD)["domain"] == own.key()
+    known = {read_card(adapter).get("domain") for adapter in adapters} | ({read_json(_CARD)["domain"]} if _CARD.exists() else set())
+    at_home = bool(own.fields) and own.key() in known
     return named(said, "embedded" if at_home else "none")
 
 
-def caption(workspace: Workspace, said: str | None = None, adapter: Path | None = None, retry_failed: bool = False) -> str:
+def caption(workspace: Workspace, said: str | None = None, adapters: Sequence[Path] = (), retry_failed: bool = False) -> str:
     """Run the stage "captions" unless nothing it depends on changed; the name of the model that was used.
 
     Args:
         workspace: with its catalog.
         said: of ``--mllm``.
-        adapter: folder of a LoRA adapter.
+        adapters: folders of LoRA adapters.
         retry_failed: try those pictures again that failed before.
     """
     catalog = Catalog.load(workspace.catalog)
     pictured = "image" in catalog.columns and any(catalog.picture(row) for row in range(len(catalog)))
-    name = chosen_model(workspace, said) if pictured else "none"
+    name = chosen_model(workspace, said, adapters) if pictured else "none"
     feature = workspace.feature("caption")
     if name == "none":
         for path in (workspace.captions, feature):
@@ -72,17 +74,17 @@ def caption(workspace: Workspace, said: str | None = None, adapter: Path | None 
         "catalog": workspace.catalog,
         "mllm": name,
         "model": folder if folder.is_dir() else None,
-        "adapter": adapter,
+        "adapters": [[str(folder), digest(folder / WEIGHTS)] for folder in adapters],
         "schema": schema.key(),
         "again": [before.get("left"), retry_failed and before.get("failed")] if before.get("left") or retry_failed else None,
         "pictures": [str(catalog.picture(row)) for row in range(len(catalog))],
     }
-    workspace.stage("captions", inputs, lambda: _run(workspace, catalog, schema, name, adapter, retry_failed), [workspace.captions])
+    workspace.stage("captions", inputs, lambda: _run(workspace, catalog, schema, name, adapters, retry_failed), [workspace.captions])
     return name
 
 
-def _run(workspace: Workspace, catalog: Catalog, schema: CaptionSchema, name: str, adapter: Path | None, retry_failed: bool) -> None:
-    provider = load_provider(name, adapter)
+def _run(workspace: Workspace, catalog: Catalog, schema: CaptionSchema, name: str, adapters: Sequence[Path], retry_failed: bool) -> None:
+    provider = load_provider(name, adapters)
     assert provider is not None
     prompt = load_prompt("caption", provider.prompts)
     with Store(workspace.caption_store) as store:

@@ -16,6 +16,8 @@ from mllm_rec.data.files import atomic
 from mllm_rec.errors import InputError
 from mllm_rec.evaluation.metrics import top_items
 from mllm_rec.evaluation.protocol import BLOCK
+from mllm_rec.pipeline.advise import Model, advised, rerank_weight
+from mllm_rec.pipeline.rerank import tune_rerank
 from mllm_rec.pipeline.serve import open_shop
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.recommender import Query
@@ -29,6 +31,8 @@ def recommend(
     k: int = 10,
     exclude: Path | None = None,
     explain: bool = False,
+    rerank: bool = False,
+    model: Model = Model(),
 ) -> tuple[dict[str, Any], str]:
     """A list for one request, as the chat would give it: filters hard, wishes ranking, everything in the user's log hidden.
 
@@ -40,11 +44,17 @@ def recommend(
         k: length of the list.
         exclude: file of item ids never to show.
         explain: give the reasons.
+        rerank: let the model take part; the weight of its opinion is chosen on validation first, where that wasn't done.
+        model: which one.
 
     Raises:
         InputError: an unknown user or item.
     """
+    if rerank and rerank_weight(workspace, model.of(workspace), model.found(workspace)) is None:
+        tune_rerank(workspace, model)
     shop = open_shop(workspace, exclude)
+    if rerank or explain:
+        shop = advised(workspace, shop, model, rerank)
     session = Session(shop, shop.data.user(user) if user is not None else None, size=k)
     for item in liked:
         session.like(item)
@@ -54,16 +64,26 @@ def recommend(
         row = {"rank": rank, "item_id": card.item_id, "title": card.title, "score": card.score}
         rows.append({**row, "reason": card.reason, "why": list(card.why)} if explain else row)
     chips = [{"kind": chip.kind, "label": chip.label} for chip in reply.chips]
-    value = {"user": user, "system": type(shop.system).__name__.lower(), "text": reply.text, "chips": chips, "items": rows}
+    value: dict[str, Any] = {"user": user, "system": type(shop.system).__name__.lower(), "text": reply.text, "chips": chips, "items": rows}
+    if rerank:
+        value["rerank weight"] = rerank_weight(workspace, model.of(workspace), model.found(workspace))
     return value, _text(value)
 
 
 def _text(value: dict[str, Any]) -> str:
-    lines = [value["text"], *(f"[{chip['kind']}] {chip['label']}" for chip in value["chips"])]
+    lines = [value["text"], *_weighed(value), *(f"[{chip['kind']}] {chip['label']}" for chip in value["chips"])]
     for row in value["items"]:
         lines.append(f"{row['rank']:3}. {row['title']}  ({row['item_id']})")
         lines += [f"     {sentence}" for sentence in row.get("why", ())]
     return "\n".join(lines)
+
+
+def _weighed(value: dict[str, Any]) -> list[str]:
+    """How much the model's opinion counted, where it was asked for."""
+    weight = value.get("rerank weight")
+    if weight is None:
+        return []
+    return [f"model's opinion counts with weight {weight}" if weight else "model's opinion doesn't count: validation gave it weight 0"]
 
 
 def recommend_all(workspace: Workspace, k: int, out: Path, exclude: Path | None = None) -> tuple[dict[str, Any], str]:
@@ -111,17 +131,17 @@ def _lists(shop: Shop, k: int) -> Iterator[tuple[np.ndarray, ...]]:
         yield users[owner].numpy(), place.numpy(), items.numpy(), scores[owner, items].numpy()
 
 
-def explain_item(workspace: Workspace, user: str, item: str) -> tuple[dict[str, Any], str]:
+def explain_item(workspace: Workspace, user: str, item: str, model: Model = Model()) -> tuple[dict[str, Any], str]:
     """Why an item suits a user: every claim with its evidence.
 
     Raises:
         InputError: an unknown user or item.
     """
-    shop = open_shop(workspace)
-    explanation = Session(shop, shop.data.user(user)).explanation(item)
+    shop = advised(workspace, open_shop(workspace), model, rerank=False)
+    explanation, note = Session(shop, shop.data.user(user)).explanation(item)
     lines = (
         [shop.item_title(item), *(f"  {claim.text}" for claim in explanation.claims)]
         if explanation.claims
         else [f"{shop.item_title(item)}: nothing is known that speaks for it"]
     )
-    return {"user": user, **explanation.as_dict()}, "\n".join(lines)
+    return {"user": user, **explanation.as_dict(), "note": note}, "\n".join([*lines, *filter(None, [note])])

@@ -1,25 +1,28 @@
 """How much the model's opinion is worth here, measured on validation."""
 
+import sys
 from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from mllm_rec.data.files import read_json
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.prompts import load_prompt
+from mllm_rec.mllm.prompts import prompt_for
 from mllm_rec.mllm.providers import load_provider
-from mllm_rec.mllm.rerank import Case, Reranker, tuned
-from mllm_rec.pipeline.caption import chosen_model, known_catalog
+from mllm_rec.mllm.rerank import CANDIDATES, Case, Reranker, tuned
+from mllm_rec.pipeline.advise import Model
+from mllm_rec.pipeline.caption import known_catalog
 from mllm_rec.pipeline.runs import Runs
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.recommender import Query
 
-#: Candidates that the model sees of each user, and users that validation asks.
-CANDIDATES, USERS = 20, 200
+#: Users that validation asks.
+USERS = 200
 
 
-def tune_rerank(workspace: Workspace, mllm: str | None = None, users: int = USERS, seed: int = 0) -> tuple[dict[str, Any], str]:
+def tune_rerank(workspace: Workspace, model: Model = Model(), users: int = USERS, seed: int = 0) -> tuple[dict[str, Any], str]:
     """Choose the weight of the model's odds on validation users, and note it in the manifest.
 
     The system is the one that serves, as trained on the training part; its candidates are its best ``CANDIDATES`` items
@@ -28,8 +31,8 @@ def tune_rerank(workspace: Workspace, mllm: str | None = None, users: int = USER
     Raises:
         InputError: no model is named, or nothing is held out for validation.
     """
-    name = mllm or workspace.manifest().get("mllm") or chosen_model(workspace, None)
-    provider = load_provider(name)
+    name, adapters = model.of(workspace), model.found(workspace)
+    provider = load_provider(name, adapters)
     if provider is None:
         raise InputError("no model is named; say which one reranks with --mllm MODEL")
     runs = Runs(workspace)
@@ -39,10 +42,10 @@ def tune_rerank(workspace: Workspace, mllm: str | None = None, users: int = USER
     system = runs.train(read_json(workspace.serving)["system"], 0).system
     known = torch.unique(held[0][runs.data.user_counts[held[0]] > 0])
     chosen = known[torch.from_numpy(np.random.default_rng(seed).permutation(len(known))[:users])]
-    prompt = load_prompt("match", "v1")
+    prompt = prompt_for("match", provider)
     reranker = Reranker(provider, prompt, known_catalog(workspace))
     cases = []
-    for user in chosen.tolist():
+    for user in tqdm(chosen.tolist(), "asking the model", unit="user", disable=None, file=sys.stderr):
         mine = torch.tensor([user])
         scores = system.score(Query(mine))[0].masked_fill(runs.data.history(mine)[0] > 0, -torch.inf)
         best = scores.topk(min(CANDIDATES, len(scores)))
@@ -51,7 +54,7 @@ def tune_rerank(workspace: Workspace, mllm: str | None = None, users: int = USER
         liked = runs.data.edges[1][runs.data.edges[0] == user].tolist()
         hits = np.array([row in wanted for row in rows], dtype=float)
         cases.append(Case(best.values.numpy(), reranker.odds(liked, rows), hits, len(wanted)))
-    value = {"mllm": name, "prompt": prompt.key, **tuned(cases)}
+    value = {"mllm": name, "adapters": [str(folder) for folder in adapters], "prompt": prompt.key, **tuned(cases)}
     with workspace.writing():
         workspace.record(rerank=value)
     return value, _text(value)

@@ -70,6 +70,10 @@ class Ranked:
     scores: np.ndarray
     parts: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def rows(self, rows: np.ndarray | slice) -> "Ranked":
+        """Some of the list, in that order."""
+        return Ranked(self.items[rows], self.scores[rows], {name: values[rows] for name, values in self.parts.items()})
+
 
 class Space:
     """One feature as unit vectors around their mean, so that a product is a likeness; a missing item is like nothing.
@@ -126,13 +130,13 @@ class Candidates:
         """The best ``k`` of the allowed items, fewer where fewer are allowed; equal scores in catalog order."""
         channels = self._channels(request)
         scored = self._scored(request, channels, self._candidates(channels, request.allowed))
-        return _rows(scored, np.lexsort((scored.items, -np.round(scored.scores, 9)))[:k])
+        return scored.rows(np.lexsort((scored.items, -np.round(scored.scores, 9)))[:k])
 
     def measure(self, request: Request, items: Sequence[int]) -> Ranked:
         """The given items in the given order, allowed or not, scored among the candidates of the request."""
         channels, asked = self._channels(request), np.asarray(items, dtype=np.int64)
         scored = self._scored(request, channels, np.union1d(self._candidates(channels, request.allowed), asked))
-        return _rows(scored, np.searchsorted(scored.items, asked))
+        return scored.rows(np.searchsorted(scored.items, asked))
 
     def _scored(self, request: Request, channels: Mapping[str, np.ndarray], chosen: np.ndarray) -> Ranked:
         """Every chosen item with its score and parts, in the order given."""
@@ -256,10 +260,6 @@ class Candidates:
             weight = np.maximum(np.take_along_axis(like, nearest, axis=1), 1e-6)
             neighbors[start : start + BLOCK], share[start : start + BLOCK] = warm[nearest], weight / weight.sum(axis=1, keepdims=True)
         return torch.from_numpy(cold), torch.from_numpy(neighbors), torch.from_numpy(share)
-
-
-def _rows(ranked: Ranked, rows: np.ndarray) -> Ranked:
-    return Ranked(ranked.items[rows], ranked.scores[rows], {name: values[rows] for name, values in ranked.parts.items()})
 
 
 def _query(request: Request) -> Query:

@@ -57,12 +57,12 @@ def test_what_is_said_of_an_item_to_anyone_is_taken_off(workspace):
 def test_a_workspace_is_tuned(workspace, shop_inputs, monkeypatch, tmp_path):
     import shutil
 
-    from mllm_rec.pipeline import Workspace
+    from mllm_rec.pipeline import Model, Workspace
 
     shutil.copytree(workspace.root, tmp_path / "shop")
     copy = Workspace.open(tmp_path / "shop")
-    monkeypatch.setattr("mllm_rec.pipeline.rerank.load_provider", lambda name: Scripted(lambda conversation: "yes"))
-    value, text = tune_rerank(copy, "scripted", users=20)
+    monkeypatch.setattr("mllm_rec.pipeline.rerank.load_provider", lambda name, adapters=(): Scripted(lambda conversation: "yes"))
+    value, text = tune_rerank(copy, Model("scripted"), users=20)
     assert value["weight"] == 0.0 and set(value["ndcg@10"]) == {"retriever", "model only", "fused", "oracle"}
     assert value["ndcg@10"]["oracle"] >= value["ndcg@10"]["retriever"] and "oracle" in text
     assert read_json(copy.manifest_path)["rerank"]["weight"] == 0.0

@@ -16,13 +16,14 @@ from mllm_rec import __version__, resources
 from mllm_rec.data.domain import Domain
 from mllm_rec.data.files import atomic, write_json
 from mllm_rec.errors import InputError
+from mllm_rec.mllm.adapters import CARD
 from mllm_rec.mllm.embedded.corpus import DRAWN, answer, drawings, pixels
 from mllm_rec.mllm.embedded.gate import fit_gate
 from mllm_rec.mllm.embedded.judge import fit_calibration, judged, table
 from mllm_rec.mllm.embedded.model import new_processor
 from mllm_rec.mllm.embedded.train import Lessons, Recipe, Training
 from mllm_rec.mllm.prompts import load_prompt
-from mllm_rec.mllm.providers.local import CARD, Local
+from mllm_rec.mllm.providers.local import Local
 from mllm_rec.mllm.schema import CaptionSchema
 
 #: Seeds of the drawings that calibrate and of those that judge; training has the recipe's own.

@@ -1,12 +1,27 @@
 """Models behind one protocol, and the one string that names them everywhere."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from mllm_rec.data.files import read_json
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.providers.base import CAPABILITIES, Answer, Conversation, Provider, ProviderError
+from mllm_rec.mllm.adapters import CARD
+from mllm_rec.mllm.providers.base import CAPABILITIES, JOBS, Answer, Conversation, Provider, ProviderError
 
-__all__ = ["CAPABILITIES", "EMBEDDED", "MODEL", "Answer", "Conversation", "Provider", "ProviderError", "load_provider"]
+__all__ = [
+    "CAPABILITIES",
+    "EMBEDDED",
+    "JOBS",
+    "MODEL",
+    "Answer",
+    "Conversation",
+    "Provider",
+    "ProviderError",
+    "jobs",
+    "load_provider",
+    "named",
+]
 
 #: The environment variable that names the model where ``--mllm`` doesn't.
 MODEL = "MLLM_REC_MLLM"
@@ -19,7 +34,15 @@ def named(said: str | None, default: str = "none") -> str:
     return said or os.environ.get(MODEL) or default
 
 
-def load_provider(name: str, adapter: Path | None = None) -> Provider | None:
+def jobs(name: str) -> frozenset[str]:
+    """What a model can be asked to do, as its card says, without loading it; none for ``none``."""
+    if name == "none":
+        return frozenset()
+    card = (EMBEDDED if name == "embedded" else Path(name)) / CARD
+    return frozenset(read_json(card).get("jobs", JOBS)) if card.exists() else JOBS
+
+
+def load_provider(name: str, adapters: Sequence[Path] = ()) -> Provider | None:
     """The model that a name stands for: ``embedded``, ``none`` (gives None), ``openai:MODEL@URL``, a folder or a hub name.
 
     Raises:
@@ -33,11 +56,11 @@ def load_provider(name: str, adapter: Path | None = None) -> Provider | None:
         model, _, url = name.removeprefix("openai:").partition("@")
         if not model or not url:
             raise InputError(f"'{name}' must be openai:MODEL@URL, like openai:llava@http://127.0.0.1:8000/v1")
-        if adapter is not None:
+        if adapters:
             raise InputError(f"'{name}' runs on a server, so --adapter can't be put on it here; load the adapter there")
         return OpenAI(model, url)
     from mllm_rec.mllm.providers.local import Local
 
     if name == "embedded" and not EMBEDDED.exists():
         raise InputError("the embedded model is not part of this installation; 'mllm-rec train-mllm' makes it, or say --mllm none")
-    return Local(EMBEDDED if name == "embedded" else name, adapter=adapter)
+    return Local(EMBEDDED if name == "embedded" else name, adapters=adapters)

@@ -11,6 +11,8 @@ Conversation = list[dict[str, Any]]
 
 #: What a model can do: look at pictures, keep to a JSON schema, tell how likely its tokens were, score continuations, stream.
 CAPABILITIES = frozenset({"vision", "schema", "logprobs", "score", "stream"})
+#: What a model may be asked to do: a small one was made for some of it.
+JOBS = frozenset({"caption", "match", "word"})
 
 
 class ProviderError(RuntimeError):
@@ -52,11 +54,16 @@ class Provider(Protocol):
         name: as ``--mllm`` says it.
         key: identifies model, adapter and parameters in caches; never holds a secret.
         prompts: the version of the prompts that it reads.
+        jobs: what it can be asked to do; a part of ``JOBS``.
     """
 
     name: str
     key: str
     prompts: str
+    jobs: frozenset[str]
+
+    def prepare(self, job: str) -> None:
+        """Be ready for a job: put on the adapter that was trained for it, where there is one."""
 
     def capabilities(self) -> frozenset[str]:
         """What it can do, as found out when it was loaded; a part of ``CAPABILITIES``."""
@@ -67,6 +74,7 @@ class Provider(Protocol):
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 512,
         sample: int | None = None,
+        seconds: float | None = None,
     ) -> list[Answer]:
         """An answer to each conversation; with a JSON schema every whole answer keeps to it where the model can.
 
@@ -75,6 +83,7 @@ class Provider(Protocol):
             schema: JSON schema of the answers.
             max_tokens: of one answer.
             sample: seed of a random answer; None: the likeliest.
+            seconds: after which it gives up; an answer that isn't whole by then is marked.
 
         Raises:
             ProviderError: the model does not answer at all.

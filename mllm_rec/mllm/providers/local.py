@@ -12,10 +12,9 @@ import numpy as np
 
 from mllm_rec.data.files import digest
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.providers.base import CAPABILITIES, Answer, Conversation, ProviderError
+from mllm_rec.mllm.adapters import CARD, WEIGHTS, check_base, read_card
+from mllm_rec.mllm.providers.base import CAPABILITIES, JOBS, Answer, Conversation, ProviderError
 
-#: What a model says about itself, beside its weights.
-CARD = "mllm_rec.json"
 #: What lies in a folder that holds pickles instead of safetensors.
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
@@ -28,7 +27,7 @@ class Local:
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; None: a GPU if there is one.
         dtype: of the weights: ``float32``, ``bfloat16``, ``float16``; None: as saved on a GPU, float32 elsewhere.
         bits: 8 or 4 quantizes by bitsandbytes.
-        adapter: folder of a LoRA adapter.
+        adapters: folders of LoRA adapters; ``prepare`` puts on the last one made for a job.
         batch_size: conversations answered side by side; halved where memory runs out.
 
     Raises:
@@ -41,7 +40,7 @@ class Local:
         device: str | None = None,
         dtype: str | None = None,
         bits: int | None = None,
-        adapter: Path | None = None,
+        adapters: Sequence[Path] = (),
         batch_size: int = 32,
     ):
         import torch
@@ -60,12 +59,15 @@ class Local:
         self.model, self.processor = self._load(dtype, bits)
         self.card = json.loads((self.folder / CARD).read_text(encoding="utf-8")) if (self.folder / CARD).exists() else {}
         self.prompts = self.card.get("prompts", "v1")
-        self.gate = Gate.load(self.folder)
-        self.adapters: list[str] = []
-        identity = [self._weights(), bits, str(self.model.dtype)]
-        self.key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
-        if adapter is not None:
-            self.use(adapter)
+        self._own_card, self._own_gate = self.card, Gate.load(self.folder)
+        self.gate = self._own_gate
+        self.base = hashlib.sha256(json.dumps([self._weights(), bits, str(self.model.dtype)]).encode()).hexdigest()[:16]
+        self.key = self.base
+        self.adapters = {Path(folder): read_card(Path(folder)) for folder in adapters}
+        for folder, card in self.adapters.items():
+            check_base(folder, card, self.base)
+        self.jobs = frozenset(self.card.get("jobs", JOBS)) | {card["task"] for card in self.adapters.values() if "task" in card}
+        self._loaded: dict[Path, str] = {}
         self._grammars: dict[str, Any] = {}
         #: Whether packed scoring equals separate scoring on this model; None: not found out yet.
         self.packs: bool | None = None
@@ -130,33 +132,46 @@ class Local:
 
     # Adapters
 
+    def prepare(self, job: str) -> None:
+        """See ``Provider``; an adapter whose card names no job is for all of them."""
+        fitting = [folder for folder, card in self.adapters.items() if card.get("task", job) == job]
+        self.use(fitting[-1] if fitting else None)
+
     def use(self, adapter: Path | None) -> None:
         """Switch to a LoRA adapter, loaded when first asked for; None switches all off, and gives exactly the base model.
+
+        Key, card and gate follow: what an adapter's folder doesn't have is the base's.
 
         Raises:
             InputError: not an adapter, or one of another base.
         """
         from peft import PeftModel
 
-        if adapter is None:
-            if self.adapters:
-                self.model.base_model.disable_adapter_layers()
-            return
-        name = Path(adapter).name
-        if name not in self.adapters:
-            from mllm_rec.mllm.adapters import check_adapter
+        from mllm_rec.mllm.embedded.gate import Gate
 
-            check_adapter(Path(adapter), self.key)
+        if adapter is None:
+            if self._loaded:
+                self.model.base_model.disable_adapter_layers()
+            self.key, self.card, self.gate = self.base, self._own_card, self._own_gate
+            return
+        folder = Path(adapter)
+        card = self.adapters.get(folder) or read_card(folder)
+        if folder not in self._loaded:
+            check_base(folder, card, self.base)
+            name = f"adapter{len(self._loaded)}"
             try:
-                if not self.adapters:
-                    self.model = PeftModel.from_pretrained(self.model, str(adapter), adapter_name=name).eval()
+                if not self._loaded:
+                    self.model = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name).eval()
                 else:
-                    self.model.load_adapter(str(adapter), adapter_name=name)
+                    self.model.load_adapter(str(folder), adapter_name=name)
             except (ValueError, RuntimeError, OSError) as error:
-                raise InputError(f"{adapter} doesn't fit '{self.name}': {str(error).splitlines()[0]}") from error
-            self.adapters.append(name)
+                raise InputError(f"{folder} doesn't fit '{self.name}': {str(error).splitlines()[0]}") from error
+            self._loaded[folder] = name
         self.model.base_model.enable_adapter_layers()
-        self.model.set_adapter(name)
+        self.model.set_adapter(self._loaded[folder])
+        self.key = f"{self.base}+{digest(folder / WEIGHTS)[:16]}"
+        self.card = {**self._own_card, **{name: value for name, value in card.items() if name in ("temperature", "floor", "domain")}}
+        self.gate = Gate.load(folder) or self._own_gate
 
     # Answering
 
@@ -170,6 +185,7 @@ class Local:
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 512,
         sample: int | None = None,
+        seconds: float | None = None,
     ) -> list[Answer]:
         """An answer to each conversation; see ``Provider``. A batch that memory can't hold is halved."""
         import torch
@@ -181,7 +197,7 @@ class Local:
         while start < len(conversations):
             batch = conversations[start : start + self.batch_size]
             try:
-                answers += self._generate(batch, schema, max_tokens, sample is not None)
+                answers += self._generate(batch, schema, max_tokens, sample is not None, seconds)
             except (torch.OutOfMemoryError, MemoryError) as error:
                 if self.batch_size == 1:
                     raise ProviderError(f"'{self.name}' needs more memory for one picture than there is") from error
@@ -191,7 +207,7 @@ class Local:
         return answers
 
     def _generate(
-        self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None, max_tokens: int, sampled: bool
+        self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None, max_tokens: int, sampled: bool, seconds: float | None
     ) -> list[Answer]:
         import torch
         from transformers import LogitsProcessorList
@@ -208,6 +224,7 @@ class Local:
                 do_sample=sampled,
                 num_beams=1,
                 max_new_tokens=max_tokens,
+                max_time=seconds,
                 logits_processor=LogitsProcessorList([recorder]),
                 pad_token_id=self.processor.tokenizer.pad_token_id,
                 eos_token_id=ends,

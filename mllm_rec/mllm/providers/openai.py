@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.providers.base import Answer, Conversation, ProviderError
+from mllm_rec.mllm.providers.base import JOBS, Answer, Conversation, ProviderError
 
 #: The environment variable that holds the key; servers on one's own machine need none.
 KEY = "OPENAI_API_KEY"
@@ -49,7 +49,7 @@ class OpenAI:
             raise InputError(f"'{url}' is not a server's address; it must be like http://127.0.0.1:8000/v1")
         if parts.username or parts.password:
             raise InputError(f"the address of '{model}' holds a user name or password; put the key into {KEY} instead")
-        self.name, self.prompts = f"openai:{model}@{url}", "v1"
+        self.name, self.prompts, self.jobs = f"openai:{model}@{url}", "v1", JOBS
         self.key = hashlib.sha256(self.name.encode()).hexdigest()[:16]
         self.retries, self.workers = retries, workers
         self._secret = os.environ.get(KEY) or ""
@@ -58,6 +58,9 @@ class OpenAI:
             model=model, api_base=url, api_key=self._secret or "none", is_chat_model=True, max_retries=0, timeout=timeout, reuse_client=True
         )
         self._capabilities = self._probe()
+
+    def prepare(self, job: str) -> None:
+        """Nothing to do: adapters are the server's own."""
 
     def capabilities(self) -> frozenset[str]:
         """What it can do, as its answers at load showed."""
@@ -69,6 +72,7 @@ class OpenAI:
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 512,
         sample: int | None = None,
+        seconds: float | None = None,
     ) -> list[Answer]:
         """See ``Provider``; an answer that fails alone is marked, and only a server that answers nothing raises."""
         options: dict[str, Any] = {"max_tokens": max_tokens, "temperature": 0.0 if sample is None else 0.7}

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mllm_rec.mllm.providers.base import CAPABILITIES, Answer, Conversation, ProviderError
+from mllm_rec.mllm.providers.base import CAPABILITIES, JOBS, Answer, Conversation, ProviderError
 
 
 class Scripted:
@@ -17,7 +17,7 @@ class Scripted:
         odds: log odds of the first label for a continuation, for ``score``.
     """
 
-    name, prompts = "scripted", "v1"
+    name, prompts, jobs = "scripted", "v1", JOBS
 
     def __init__(
         self,
@@ -29,6 +29,9 @@ class Scripted:
         self.say, self.key, self.odds, self._capabilities = say, key, odds, capabilities
         self.asked: list[Conversation] = []
 
+    def prepare(self, job: str) -> None:
+        """Nothing to do: a script knows no adapters."""
+
     def capabilities(self) -> frozenset[str]:
         """What it was told that it can do."""
         return self._capabilities
@@ -39,6 +42,7 @@ class Scripted:
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 512,
         sample: int | None = None,
+        seconds: float | None = None,
     ) -> list[Answer]:
         """What the script says to each."""
         answers = []

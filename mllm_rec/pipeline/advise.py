@@ -1,0 +1,71 @@
+"""The model beside the shop that answers: which one, with which adapters, and how much its opinion counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mllm_rec.agent.advisor import SECONDS, Advisor
+from mllm_rec.agent.reply import Shop
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.adapters import find_adapter, read_card
+from mllm_rec.mllm.providers import jobs, load_provider, named
+from mllm_rec.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was asked for on the command line.
+
+    Attributes:
+        name: of ``--mllm``; None: what ``MLLM_REC_MLLM`` names, else the model that captioned the workspace.
+        adapters: folders or names of LoRA adapters.
+        seconds: that a turn waits for the model.
+    """
+
+    name: str | None = None
+    adapters: Sequence[Path] = ()
+    seconds: float = SECONDS
+
+    def of(self, workspace: Workspace) -> str:
+        """The model's name for a workspace."""
+        return named(self.name, workspace.manifest().get("mllm", "none"))
+
+    def found(self, workspace: Workspace) -> list[Path]:
+        """The adapters' folders.
+
+        Raises:
+            InputError: there is no such adapter.
+        """
+        return [find_adapter(adapter, [workspace.root]) for adapter in self.adapters]
+
+
+def rerank_weight(workspace: Workspace, name: str, adapters: Sequence[Path] = ()) -> float | None:
+    """The weight that ``rerank`` chose for a model; None where it wasn't asked."""
+    said = workspace.manifest().get("rerank", {})
+    same = said.get("mllm") == name and said.get("adapters", []) == [str(folder) for folder in adapters]
+    return float(said["weight"]) if same else None
+
+
+def advised(workspace: Workspace, shop: Shop, model: Model, rerank: bool = True) -> Shop:
+    """The shop with its model, where the model has something to say; else the shop as it is.
+
+    Args:
+        workspace: where the weight of its opinion is noted.
+        shop: of the workspace.
+        model: which one.
+        rerank: let it take part in the order of lists.
+
+    Raises:
+        InputError: no such model or adapter, or it can't be used.
+    """
+    name, adapters = model.of(workspace), model.found(workspace)
+    weight = (rerank_weight(workspace, name, adapters) or 0.0) if rerank else 0.0
+    tasks = {read_card(folder).get("task", "word") for folder in adapters}
+    if not weight and "word" not in jobs(name) | tasks:
+        return shop
+    provider = load_provider(name, adapters)
+    if provider is None:
+        if model.adapters:
+            raise InputError("--adapter needs a model to be put on; name it with --mllm")
+        return shop
+    return replace(shop, advisor=Advisor(provider, shop.catalog, shop.explainer, weight, model.seconds))
