@@ -199,6 +199,29 @@ def train_mllm_command(args: argparse.Namespace) -> Answer:
     return train_mllm(args.out, args.domain, Recipe(**changes), args.device)
 
 
+def judge_command(args: argparse.Namespace) -> Answer:
+    """How a model captions drawings that nothing was trained on: wrong, unknown and honest, field by field."""
+    from mllm_rec.mllm.adapters import find_adapter
+    from mllm_rec.mllm.embedded.recipe import judge_mllm
+    from mllm_rec.mllm.providers import load_provider, named
+
+    provider = load_provider(named(args.mllm, "embedded"), [find_adapter(one) for one in args.adapter])
+    if provider is None:
+        raise InputError("no model is named; say which one is judged with --mllm MODEL")
+    return judge_mllm(provider, args.domain, args.count, args.seed, args.hard)
+
+
+def finetune_command(args: argparse.Namespace) -> Answer:
+    """Train a LoRA adapter for one job on a workspace's own data."""
+    from mllm_rec.mllm.finetune import Tuning
+    from mllm_rec.pipeline import Workspace, finetune
+
+    given = {"steps": args.steps, "rank": args.rank, "lr": args.lr, "batch_size": args.batch_size, "seed": args.seed}
+    settings = Tuning(**{name: value for name, value in given.items() if value is not None})
+    workspace = Workspace.open(args.workspace)
+    return finetune(workspace, args.task, args.base, args.out, args.data, args.replay, args.qlora, args.merge, settings)
+
+
 def doctor_command(args: argparse.Namespace) -> Answer:
     """Versions, devices, data sets and free disk."""
     from mllm_rec.pipeline.describe import doctor
@@ -318,6 +341,33 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument(
         "--set", type=pairs, action=Merge, default={}, metavar="NAME=N,..", help="drawings, head_steps, word_steps, seed, ..."
     )
+    added = command(
+        "judge", judge_command, "Seeds 1, 1000, 2000 and 2001 trained, calibrated and judged the model that ships; take another."
+    )
+    _model(added)
+    added.add_argument("--domain", default="domains/home_goods.yaml", metavar="YAML", help="domain file to draw from (default: the demo's)")
+    added.add_argument("--count", type=positive, default=1_000, metavar="N", help="drawings (default 1000)")
+    added.add_argument("--seed", type=positive, default=4_711, metavar="N", help="of the drawings (default 4711)")
+    added.add_argument("--hard", action="store_true", help="more rotation, occlusion, colored light and clutter")
+    added = command(
+        "finetune",
+        finetune_command,
+        "Interrupted, the same command goes on where it stopped.\n"
+        "example: mllm-rec finetune shop --task caption --base embedded --out adapters/garden",
+    )
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
+    added.add_argument("--task", choices=["caption", "match", "word"], required=True, help="the job that is learned")
+    added.add_argument("--base", required=True, metavar="MODEL", help="embedded, or a model's folder or hub name")
+    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="the adapter's folder, like adapters/NAME")
+    added.add_argument(
+        "--data", type=Path, metavar="FILE", help="examples, one JSON object a line: inputs, answer, image (default: from W)"
+    )
+    added.add_argument("--replay", type=positive, default=0, metavar="N", help="N drawings of the base's own domain, learned along")
+    added.add_argument("--qlora", action="store_true", help="the base in 4 bits; needs a GPU")
+    added.add_argument("--merge", type=Path, metavar="DIR", help="write base and adapter as one model, too")
+    for name, meaning in (("steps", "steps at most"), ("rank", "rank of the adapter"), ("batch-size", "examples a step"), ("seed", "seed")):
+        added.add_argument(f"--{name}", type=positive, metavar="N", help=meaning)
+    added.add_argument("--lr", type=float, metavar="X", help="learning rate")
     added = command("prompts", prompts_command, "MLLM_REC_PROMPTS names a folder whose <job>/<version>.yaml take the place of ours.")
     added.add_argument("action", choices=["list", "show", "check"], help="what to do")
     added.add_argument("job", nargs="?", help="only this job: caption, match, word")

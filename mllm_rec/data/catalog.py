@@ -118,12 +118,16 @@ class Catalog:
         """The named values that are known of an item, by column: its categories, ordinals and sets."""
         found: dict[str, tuple[str, ...]] = {}
         for name, column in self.attributes.items():
-            value = self.table[name].iat[row]
+            value = self._values[name][row]
             if column.kind in ("category", "ordinal") and isinstance(value, str):
                 found[name] = (value,)
             elif column.kind == "set" and isinstance(value, tuple):
                 found[name] = value
         return found
+
+    @cached_property
+    def _values(self) -> dict[str, np.ndarray]:
+        return {name: self.table[name].to_numpy(dtype=object) for name in self.attributes}
 
     def save(self, path: Path) -> None:
         """Write the table as Parquet, kinds in its schema's metadata, atomically."""

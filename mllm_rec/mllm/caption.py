@@ -115,21 +115,22 @@ class Captioner:
                 content = hashlib.sha256(catalog.picture(row).read_bytes()).hexdigest()  # type: ignore[union-attr]
             except OSError as error:
                 return error
-            return hashlib.sha256(json.dumps([same, content, self._inputs(catalog, row)], default=str).encode()).hexdigest()
+            return hashlib.sha256(json.dumps([same, content, self.inputs(self.prompt, catalog, row)], default=str).encode()).hexdigest()
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             made = dict(zip(rows, threads.map(key, rows), strict=True))
         broken = {row: f"the picture can't be read: {found.strerror}" for row, found in made.items() if isinstance(found, OSError)}
         return {row: found for row, found in made.items() if isinstance(found, str)}, broken
 
-    def _inputs(self, catalog: Catalog, row: int) -> dict[str, str]:
-        """What the prompt wants to know of an item besides its picture."""
+    @staticmethod
+    def inputs(prompt: Prompt, catalog: Catalog, row: int) -> dict[str, str]:
+        """What a prompt wants to know of an item besides its picture."""
         wanted: dict[str, Callable[[], str]] = {
             "title": lambda: str(catalog.table["title"].iat[row] or ""),
             "text": lambda: str(catalog.table["text"].iat[row] or "") if "text" in catalog.table else "",
             "attributes": lambda: "; ".join(f"{name}: {', '.join(values)}" for name, values in catalog.named(row).items()),
         }
-        return {name: wanted[name]() for name in self.prompt.inputs}
+        return {name: wanted[name]() for name in prompt.inputs}
 
     def _pictures(self, catalog: Catalog, left: Sequence[str], rows: Mapping[str, int]) -> Iterator[tuple[list[str], list[Any]]]:
         """Batches of keys with their pictures (or the reason why there is none), the next being decoded while one is looked at."""
@@ -154,7 +155,7 @@ class Captioner:
         """Captions of a batch by key; and how often in a row the model has not answered at all."""
         said = {key: Caption({}, {}, error=picture) for key, picture in zip(batch, pictures, strict=True) if isinstance(picture, str)}
         asked = [(key, picture) for key, picture in zip(batch, pictures, strict=True) if key not in said]
-        conversations = [self.prompt.say(picture=picture, **self._inputs(catalog, rows[key])) for key, picture in asked]
+        conversations = [self.prompt.say(picture=picture, **self.inputs(self.prompt, catalog, rows[key])) for key, picture in asked]
         if not conversations:
             return said, down
         try:

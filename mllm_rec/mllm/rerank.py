@@ -5,6 +5,7 @@ Every candidate is scored alone after the same words (see ``packed``), what the 
 interval of what it gains excludes 0.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,12 @@ import numpy as np
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.mllm.prompts import Prompt, harmless
-from mllm_rec.mllm.providers.base import Provider
+from mllm_rec.mllm.providers.base import Conversation, Provider
 
 #: Weights that are tried, in standard deviations of the retriever's scores.
 WEIGHTS = (0.1, 0.2, 0.35, 0.5, 1.0, 2.0)
-#: Liked items that a profile names, the latest first; characters of one item's text.
-_PROFILE, _LONGEST = 12, 160
+#: Liked items that a profile names, the latest first; values it counts; characters of one item's text.
+_PROFILE, _LEANING, _LONGEST = 12, 16, 160
 _NOBODY = "nothing that is known"
 _DRAWS = 2_000
 #: A retriever's best, as many as the model sees.
@@ -30,6 +31,24 @@ def item_text(catalog: Catalog, row: int) -> str:
     values = [f"{name} {', '.join(said[:4])}" for name, said in catalog.named(row).items()]
     said = [str(catalog.table["title"].iat[row] or ""), *values]
     return harmless("; ".join(said), _LONGEST)
+
+
+def leaning(catalog: Catalog, liked: Sequence[int]) -> str:
+    """The named values that liked items have most often, and how often: "color red 3; category lamp 2"."""
+    counts = Counter(f"{name} {value}" for row in liked for name, values in catalog.named(row).items() for value in values)
+    return "; ".join(f"{harmless(value, 40)} {count}" for value, count in counts.most_common(_LEANING)) or _NOBODY
+
+
+def match_question(prompt: Prompt, catalog: Catalog, liked: Sequence[int]) -> Conversation:
+    """What is asked of every candidate: of nobody in particular where nothing is liked."""
+    latest = list(liked)[-_PROFILE:][::-1]
+    said = {"profile": "; ".join(item_text(catalog, row) for row in latest) or _NOBODY, "leaning": leaning(catalog, liked)}
+    return prompt.say(**{name: said[name] for name in prompt.inputs})
+
+
+def match_item(catalog: Catalog, row: int) -> str:
+    """A candidate, after which comes yes or no."""
+    return f"Item: {item_text(catalog, row)}\nSuits: "
 
 
 class Reranker:
@@ -50,13 +69,11 @@ class Reranker:
         self.provider.prepare("match")
         new = [row for row in dict.fromkeys(rows) if row not in self._prior]
         if new:
-            self._prior.update(zip(new, self._score(_NOBODY, new).tolist(), strict=True))
-        profile = "; ".join(item_text(self.catalog, row) for row in list(liked)[-_PROFILE:][::-1]) or _NOBODY
-        return self._score(profile, rows) - np.array([self._prior[row] for row in rows])
+            self._prior.update(zip(new, self._score((), new).tolist(), strict=True))
+        return self._score(liked, rows) - np.array([self._prior[row] for row in rows])
 
-    def _score(self, profile: str, rows: Sequence[int]) -> np.ndarray:
-        texts = [f"Item: {item_text(self.catalog, row)}\nSuits: " for row in rows]
-        return self.provider.score(self.prompt.say(profile=profile), texts)
+    def _score(self, liked: Sequence[int], rows: Sequence[int]) -> np.ndarray:
+        return self.provider.score(match_question(self.prompt, self.catalog, liked), [match_item(self.catalog, row) for row in rows])
 
 
 def fused(retriever: np.ndarray, odds: np.ndarray, weight: float) -> np.ndarray:

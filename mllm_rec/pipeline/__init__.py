@@ -3,6 +3,7 @@
 from mllm_rec.pipeline.advise import Model, advised
 from mllm_rec.pipeline.build import build, train
 from mllm_rec.pipeline.caption import captions
+from mllm_rec.pipeline.finetune import finetune
 from mllm_rec.pipeline.ingest import Inputs
 from mllm_rec.pipeline.recommend import explain_item, recommend, recommend_all
 from mllm_rec.pipeline.runs import evaluate_workspace
@@ -18,6 +19,7 @@ __all__ = [
     "captions",
     "evaluate_workspace",
     "explain_item",
+    "finetune",
     "open_shop",
     "recommend",
     "recommend_all",

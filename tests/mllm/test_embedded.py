@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mllm_rec.data.sources.demo import DEMO, recipes
-from mllm_rec.mllm.embedded.corpus import DRAWN, FIRST_SEED, answer, drawings, sentence
-from mllm_rec.mllm.embedded.judge import fit_calibration, judged, pictures_of, table
+from mllm_rec.data.sources.demo import DEMO, draw, recipes
+from mllm_rec.mllm.embedded.corpus import DRAWN, FIRST_SEED, answer, drawings
 from mllm_rec.mllm.embedded.model import Size
-from mllm_rec.mllm.embedded.recipe import train_mllm
+from mllm_rec.mllm.embedded.recipe import asked_of, train_mllm
 from mllm_rec.mllm.embedded.train import Recipe
+from mllm_rec.mllm.examples import sentence
+from mllm_rec.mllm.judge import fit_calibration, judged, table
 from mllm_rec.mllm.providers import EMBEDDED, load_provider
 from mllm_rec.mllm.providers.local import CARD
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
@@ -20,12 +21,13 @@ from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 DOMAIN = DEMO["domain_file"]
 TINY = Recipe(
     drawings=16,
+    matches=24,
     validation=8,
     batch_size=8,
     head_steps=4,
     word_steps=6,
     keep_every=2,
-    size=Size(side=32, widths=(8, 16), blocks=(1,), dim=32),
+    size=Size(side=32, widths=(8, 16), dim=32),
 )
 
 
@@ -81,7 +83,7 @@ def test_calibration_brings_wrong_values_down():
     sure = rng.uniform(0.3, 1.0, 4000)
     right = rng.random(4000) < sure
     said = pd.DataFrame(
-        {"drawing": range(4000), "field": "color", "true": "red", "said": np.where(right, "red", "blue"), "confidence": sure}
+        {"picture": range(4000), "field": "color", "true": "red", "said": np.where(right, "red", "blue"), "confidence": sure}
     )
     found = fit_calibration(said)
     assert found["temperature"]["color"] == pytest.approx(1.0, abs=0.1) and found["floor"]["color"] > 0.3
@@ -98,7 +100,8 @@ def test_the_model_that_ships():
     card = json.loads((EMBEDDED / CARD).read_text())
     assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) <= 15_000_000
     unseen = drawings(DOMAIN, 120, seed=77, hidden_share=0.25)
-    said, speed = judged(model, schema(), unseen, pictures_of(unseen, DOMAIN))
+    pictures = [np.asarray(draw(one.attributes, one.seed, one.hard)) for one in unseen]
+    said, speed = judged(model, schema(), *asked_of(model, schema(), unseen, pictures))
     found = table(said, card).set_index("field")
     shown = found.loc[list(DRAWN)]
     promised = pd.DataFrame(card["test"]["plain"]["fields"]).set_index("field").loc[list(DRAWN)]
@@ -106,6 +109,6 @@ def test_the_model_that_ships():
         assert (shown[kind] <= promised[kind] + 0.1).all()
     assert speed > 5
     assert (found["unknown/hidden"].dropna() >= 0.8).all()
-    blanks = [Image.new("RGB", (224, 224), color) for color in ("white", "black", "gray", "tan")]
-    said, _ = judged(model, schema(), unseen[:4], blanks)
+    blanks = [np.asarray(Image.new("RGB", (224, 224), color)) for color in ("white", "black", "gray", "tan")]
+    said, _ = judged(model, schema(), *asked_of(model, schema(), unseen[:4], blanks))
     assert (said["said"] == UNKNOWN).mean() >= 0.9

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from mllm_rec.data.files import atomic, write_json
 from mllm_rec.data.sources.demo import DEMO, draw, read, recipes
 from mllm_rec.data.sources.drawing.scene import VIEWS, views
+from mllm_rec.mllm.examples import sentence
 from mllm_rec.mllm.schema import PROSE, UNKNOWN, CaptionSchema
 
 #: Seeds of the demo shop's drawings lie below; ours from here on, so that no drawing is ever shared.
@@ -49,7 +50,7 @@ def drawings(domain_file: str | Path, count: int, seed: int, hard_share: float =
         hidden_share: share of views that hide something.
     """
     domain = read(domain_file)
-    taken = _shop_goods()
+    taken = shop_goods()
     rng = np.random.default_rng([seed, 4])
     fields, kinds = domain["fields"], domain["categories"]
     made: list[Drawing] = []
@@ -72,7 +73,7 @@ def drawings(domain_file: str | Path, count: int, seed: int, hard_share: float =
 
 
 @cache
-def _shop_goods() -> frozenset[tuple[str, ...]]:
+def shop_goods() -> frozenset[tuple[str, ...]]:
     """The attributes of the demo shop's goods."""
     made = recipes(DEMO["domain_file"], DEMO["items"], DEMO["seed"]).values()
     return frozenset(tuple(item[field] for field in DRAWN) for item, _ in made)
@@ -112,20 +113,6 @@ def _draw_chunk(job: tuple[Path, list[Drawing], str | Path, int]) -> int:
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.save(file, np.stack([np.asarray(picture) for picture in drawn]))
     return len(chunk)
-
-
-def sentence(shown: Mapping[str, str]) -> str:
-    """What a picture shows, in one sentence: "A striped red mug of ceramic, tapered."."""
-    known = {field: value for field, value in shown.items() if value != UNKNOWN}
-    if not known:
-        return "Nothing that is known here can be made out."
-    words = [known[field] for field in ("pattern", "color") if field in known]
-    noun = known.get("category", "surface" if words else "silhouette")
-    article = "An" if (words or [noun])[0][0] in "aeiou" else "A"
-    made = f" of {known['material']}" if "material" in known else ""
-    formed = f", {known['shape']}" if "shape" in known else ""
-    close = "" if "category" in known else " seen close up"
-    return f"{article} {' '.join([*words, noun])}{made}{formed}{close}."
 
 
 def answer(schema: CaptionSchema, shown: Mapping[str, str]) -> str:

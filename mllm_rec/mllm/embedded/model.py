@@ -16,9 +16,8 @@ TEMPLATE = (
 class Size:
     """Sizes of a new model."""
 
-    side: int = 112  #: pixels a side that a picture is shrunk to
-    widths: tuple[int, ...] = (32, 64, 128, 192)  #: channels of the tower's stages
-    blocks: tuple[int, ...] = (1, 2, 2)  #: residual blocks of each stage after the first
+    side: int = 192  #: pixels a side that a picture is shrunk to
+    widths: tuple[int, ...] = (16, 32, 64, 128, 192)  #: channels of the tower's stages
     dim: int = 128  #: width of the language model
     layers: int = 2
     heads: int = 4
@@ -86,7 +85,7 @@ def new_model(processor: Any, size: Size) -> Any:
         pad_token_id=tokenizer.pad_token_id,
     )
     config = LlavaConfig(  # type: ignore[call-arg]
-        vision_config=ConvTokensConfig(widths=size.widths, blocks=size.blocks, image_size=size.side),
+        vision_config=ConvTokensConfig(widths=size.widths, image_size=size.side),
         text_config=text,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-1,

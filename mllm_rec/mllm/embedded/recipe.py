@@ -3,7 +3,9 @@
 import json
 import shutil
 import sys
+import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,21 @@ from mllm_rec.data.domain import Domain
 from mllm_rec.data.files import atomic, write_json
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD
-from mllm_rec.mllm.embedded.corpus import DRAWN, answer, drawings, pixels
+from mllm_rec.mllm.embedded.corpus import DRAWN, Drawing, answer, drawings, pixels
 from mllm_rec.mllm.embedded.gate import fit_gate
-from mllm_rec.mllm.embedded.judge import fit_calibration, judged, table
+from mllm_rec.mllm.embedded.matches import matches
 from mllm_rec.mllm.embedded.model import new_processor
 from mllm_rec.mllm.embedded.train import Lessons, Recipe, Training
-from mllm_rec.mllm.prompts import load_prompt
+from mllm_rec.mllm.judge import fit_calibration, judged, match_auc, table
+from mllm_rec.mllm.prompts import load_prompt, prompt_for
+from mllm_rec.mllm.providers.base import Conversation, Provider
 from mllm_rec.mllm.providers.local import Local
-from mllm_rec.mllm.schema import CaptionSchema
+from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 
+#: Pixels a side of the drawings that judge.
+SIDE = 224
+#: What the model was trained to draw and to say, beside its weights.
+DOMAIN = "domain.yaml"
 #: Seeds of the drawings that calibrate and of those that judge; training has the recipe's own.
 VALIDATION_SEED, TEST_SEED = 1_000, 2_000
 _LIMITS = (
@@ -57,23 +65,28 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
     side = recipe.size.side
     pictures = pixels(made, path, side, work / "train")
     held_pictures = pixels(held, path, side, work / "validation")
-    processor = new_processor([*(answer(schema, one.shown()) for one in made), "caption\n"], recipe.size)
-    lessons = Lessons(pictures, made, schema, processor, prompt_ids(processor), recipe)
+    asked = matches(path, recipe.matches, recipe.seed)
+    said_of_items = [text for one in asked for text in (one.conversation[0]["content"][0]["text"], one.given, one.answer)]
+    processor = new_processor([*(answer(schema, one.shown()) for one in made), "caption\n", *said_of_items], recipe.size)
+    lessons = Lessons(pictures, made, asked, schema, processor, prompt_ids(processor), recipe)
     model = Training(lessons, processor, recipe, work, device).run(progress=sys.stderr.isatty())
     model.to("cpu", torch.float16).save_pretrained(out)
+    shutil.copyfile(path, out / DOMAIN)
     processor.save_pretrained(out)
-    card: dict[str, Any] = {"prompts": "embedded", "domain": schema.key()}
+    card: dict[str, Any] = {"prompts": "embedded", "jobs": ["caption", "match"], "domain": schema.key()}
     write_json(out / CARD, card)
     local = Local(out)
-    said, _ = judged(local, schema, held, held_pictures)
+    said, _ = judged(local, schema, *asked_of(local, schema, held, held_pictures))
     card |= fit_calibration(said)
     fit_gate(local, [Image.fromarray(one) for one in held_pictures], out)
     write_json(out / CARD, card)
     test = {}
     for name, hard in (("plain", False), ("hard", True)):
         unseen = drawings(path, recipe.validation, TEST_SEED + hard, float(hard), recipe.hidden_share)
-        said, speed = judged(Local(out), schema, unseen, pixels(unseen, path, side, work / f"test-{name}"))
+        said, speed = judged(Local(out), schema, *asked_of(local, schema, unseen, pixels(unseen, path, side, work / f"test-{name}")))
         test[name] = {"captions/s": round(speed, 1), "fields": table(said, card).to_dict("records")}
+    questions = matches(path, recipe.validation, TEST_SEED)
+    card["match"] = {"questions": len(questions), "AUC": round(match_auc(Local(out), questions), 4)}
     card |= {
         "made with": {
             "mllm-rec": __version__,
@@ -92,6 +105,38 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
     return card, card_text(card)
 
 
+def judge_mllm(provider: Provider, domain_file: str | Path, count: int, seed: int, hard: bool = False) -> tuple[dict[str, Any], str]:
+    """How a model captions drawings from a seed that no training used: the table of the model card, for any model and domain file.
+
+    Args:
+        provider: the model.
+        domain_file: what is drawn; a path, or a name under ``prompts/``.
+        count: drawings.
+        seed: below 2^20; 1, 1000, 2000 and 2001 are the recipe's own.
+        hard: harder drawings.
+    """
+    path = Path(domain_file) if Path(domain_file).is_file() else resources.path(str(domain_file))
+    schema = CaptionSchema.of_domain(Domain.load(path))
+    unseen = drawings(path, count, seed, float(hard), Recipe.hidden_share)
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = pixels(unseen, path, SIDE, Path(folder), progress=sys.stderr.isatty())
+    said, speed = judged(provider, schema, *asked_of(provider, schema, unseen, drawn))
+    rows = table(said, getattr(provider, "card", {})).to_dict("records")
+    return {"mllm": provider.name, "seed": seed, "captions/s": round(speed, 1), "fields": rows}, "\n".join(
+        [f"{provider.name} on {count:,} drawings from seed {seed}, {speed:.0f} captions/s:", *_rows_text(rows)]
+    )
+
+
+def asked_of(
+    provider: Provider, schema: CaptionSchema, drawings: Sequence[Drawing], pictures: np.ndarray
+) -> tuple[list[Conversation], list[dict[str, str]]]:
+    """What is asked of drawings, and what is true of them; both for ``judged``."""
+    prompt = prompt_for("caption", provider)
+    blank = dict.fromkeys(prompt.inputs, "")
+    conversations = [prompt.say(picture=Image.fromarray(picture), **blank) for picture in pictures]
+    return conversations, [{**dict.fromkeys(schema.fields, UNKNOWN), **one.shown()} for one in drawings]
+
+
 def prompt_ids(processor: Any) -> list[int]:
     """Token ids of what stands before an answer: the picture's tokens and the prompt of the job."""
     conversation = load_prompt("caption", "embedded").say(picture=Image.new("RGB", (8, 8)))
@@ -104,16 +149,22 @@ def card_text(card: dict[str, Any]) -> str:
     lines = ["# Embedded model", "", f"Trained on {card['data']}; all of them synthetic.", ""]
     for name, found in card["test"].items():
         lines += [f"{name} drawings, never seen ({found['captions/s']} captions/s):", ""]
-        lines += ["| field | shown | wrong/stated | unknown/shown | unknown/hidden | calibration error |", "|---|---|---|---|---|---|"]
-        for row in found["fields"]:
-            cells = [
-                row["field"],
-                row["shown"],
-                *(row[key] for key in ("wrong/stated", "unknown/shown", "unknown/hidden", "calibration error")),
-            ]
-            lines.append("| " + " | ".join("-" if cell != cell else str(cell) for cell in cells) + " |")
-        lines.append("")
+        lines += [*_rows_text(found["fields"]), ""]
+    match = card["match"]
+    lines += [f"match: AUC {match['AUC']} on {match['questions']:,} questions about people and goods of shops it never saw.", ""]
     recipe = json.dumps(card["made with"]["recipe"])
     return "\n".join(
         [*lines, "Limits:", *(f"* {one}" for one in card["limits"]), "", f"Recipe: `{recipe}`, {card['made with']['minutes']} minutes.", ""]
     )
+
+
+def _rows_text(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+    lines = ["| field | shown | wrong/stated | unknown/shown | unknown/hidden | calibration error |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        cells = [
+            row["field"],
+            row["shown"],
+            *(row[key] for key in ("wrong/stated", "unknown/shown", "unknown/hidden", "calibration error")),
+        ]
+        lines.append("| " + " | ".join("-" if cell != cell else str(cell) for cell in cells) + " |")
+    return lines

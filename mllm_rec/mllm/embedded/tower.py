@@ -1,7 +1,9 @@
-"""A small residual convolutional vision tower in the form transformers expects, for textures that a patch embedding misses.
+"""A small convolutional vision tower in the form transformers expects, for textures that a patch embedding misses.
 
 Importing this module registers it, so that ``AutoModelForImageTextToText.from_pretrained`` loads models that contain it.
 """
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -10,38 +12,15 @@ from transformers.modeling_outputs import BaseModelOutput
 
 
 class ConvTokensConfig(PretrainedConfig):
-    """Widths of the stages, each of which halves the picture's sides, and residual blocks of each after the first.
-
-    ``hidden_size`` is the last width.
-    """
+    """Widths of the stages, each of which halves the picture's sides; ``hidden_size`` is the last."""
 
     model_type = "conv_tokens"
 
-    def __init__(self, widths=(32, 64, 128, 192), blocks=(1, 2, 2), image_size=112, **kwargs):
-        self.widths, self.blocks = list(widths), list(blocks)
+    def __init__(self, widths=(16, 32, 64, 128, 192), image_size=192, **kwargs):
+        self.widths = list(widths)
         self.image_size = image_size
         self.hidden_size = self.widths[-1]
         super().__init__(**kwargs)
-
-
-class Block(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut (He et al. Deep Residual Learning for Image Recognition. CVPR 2016)."""
-
-    def __init__(self, before: int, width: int, stride: int):
-        super().__init__()
-        self.path = nn.Sequential(
-            nn.Conv2d(before, width, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-        shortcut = [nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(before, width, 1, bias=False), nn.BatchNorm2d(width)]
-        self.shortcut = nn.Identity() if before == width and stride == 1 else nn.Sequential(*shortcut)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(batch, before, side, side)`` to ``(batch, width, side / stride, side / stride)``."""
-        return torch.relu(self.path(x) + self.shortcut(x))
 
 
 class ConvTokens(PreTrainedModel):
@@ -53,10 +32,11 @@ class ConvTokens(PreTrainedModel):
 
     def __init__(self, config: ConvTokensConfig):
         super().__init__(config)
-        first = config.widths[0]
-        layers: list[nn.Module] = [nn.Conv2d(3, first, 3, 2, 1, bias=False), nn.BatchNorm2d(first), nn.ReLU()]
-        for before, width, blocks in zip(config.widths, config.widths[1:], config.blocks, strict=False):
-            layers += [Block(before, width, 2), *(Block(width, width, 1) for _ in range(blocks - 1))]
+        layers: list[nn.Module] = []
+        for before, width in pairwise([3, *config.widths]):
+            layers += _convolution(before, width, 2)
+            if before > 3:
+                layers += _convolution(width, width, 1)
         self.layers = nn.Sequential(*layers)
         self.post_init()
 
@@ -64,6 +44,10 @@ class ConvTokens(PreTrainedModel):
         """Tokens of each picture."""
         tokens = self.layers(pixel_values.to(self.dtype, memory_format=torch.channels_last)).flatten(2).transpose(1, 2)
         return BaseModelOutput(last_hidden_state=tokens, hidden_states=(tokens,))
+
+
+def _convolution(before: int, width: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
 
 
 AutoConfig.register(ConvTokensConfig.model_type, ConvTokensConfig, exist_ok=True)

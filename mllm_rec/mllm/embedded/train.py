@@ -19,6 +19,8 @@ from tqdm import tqdm
 from mllm_rec.data.files import atomic
 from mllm_rec.mllm.embedded.corpus import DRAWN, Drawing, answer
 from mllm_rec.mllm.embedded.model import Size, new_model
+from mllm_rec.mllm.examples import Example
+from mllm_rec.mllm.precision import fast
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 
 _IGNORED = -100
@@ -30,15 +32,16 @@ class Recipe:
 
     drawings: int = 18_000
     validation: int = 1_500
-    hard_share: float = 0.2  #: of the training drawings
+    matches: int = 12_000  #: questions whether an item suits, from invented shops
+    hard_share: float = 0.15  #: of the training drawings
     hidden_share: float = 0.12  #: views that hide something
     foreign_share: float = 0.06  #: of a batch: pictures of nothing, whose every field is unknown
     batch_size: int = 32
     head_steps: int = 5_000
-    head_lr: float = 3e-3
+    head_lr: float = 2e-3
     word_steps: int = 2_000
     word_lr: float = 1.5e-3
-    tower_share: float = 0.1  #: of the learning rate, for the tower while words are learned: it has learned to see
+    tower_share: float = 0.2  #: of the learning rate, for the tower while words are learned: it has learned to see
     head_weight: float = 0.2  #: of the heads' loss beside the words'
     seed: int = 1
     keep_every: int = 200  #: steps between two checkpoints
@@ -71,18 +74,29 @@ class Lessons:
     """Batches of drawings with what they show: pixels, head targets and caption tokens."""
 
     def __init__(
-        self, pictures: np.ndarray, drawings: list[Drawing], schema: CaptionSchema, processor: Any, prompt: list[int], recipe: Recipe
+        self,
+        pictures: np.ndarray,
+        drawings: list[Drawing],
+        matches: list[Example],
+        schema: CaptionSchema,
+        processor: Any,
+        prompt: list[int],
+        recipe: Recipe,
     ):
         self.recipe, self.pictures = recipe, pictures
         self.values = {name: [*schema.fields[name].values, UNKNOWN] for name in DRAWN}
         shown = [one.shown() for one in drawings] + [dict.fromkeys(DRAWN, UNKNOWN)]
         self.targets = {name: torch.tensor([known.index(row[name]) for row in shown]) for name, known in self.values.items()}
         tokenizer = processor.tokenizer
-        answers = [tokenizer(answer(schema, row), add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] for row in shown]
-        longest = max(map(len, answers))
-        self.answers = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in answers])
-        self.lengths = torch.tensor([len(row) for row in answers])
+
+        def ids(text: str) -> list[int]:
+            return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+        self.answers, self.lengths = _padded([[*ids(answer(schema, row)), tokenizer.eos_token_id] for row in shown], tokenizer.pad_token_id)
         self.prompt = torch.tensor(prompt)
+        asked = [processor.apply_chat_template(one.conversation, add_generation_prompt=True) for one in matches]
+        rows = [[*ids(text), *ids(one.given), *ids(one.answer)] for text, one in zip(asked, matches, strict=True)]
+        self.questions, self.sizes = _padded(rows, tokenizer.pad_token_id)
 
     def batch(self, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Pixels ``(batch, 3, side, side)`` in [-1, 1] and the row of each in the targets; the last row stands for foreign pictures."""
@@ -96,6 +110,13 @@ class Lessons:
         pixels = torch.from_numpy(drawn.clip(0, 255)).permute(0, 3, 1, 2).div(127.5).sub(1)
         return pixels.contiguous(memory_format=torch.channels_last), torch.from_numpy(rows)
 
+    def match(self, generator: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Token ids ``(batch, length)`` of questions without their answer, the place of each one's last, and the answer's id."""
+        rows = torch.from_numpy(generator.integers(len(self.questions), size=self.recipe.batch_size))
+        sizes = self.sizes[rows]
+        asked = self.questions[rows, : int(sizes.max()) - 1]
+        return asked, sizes - 2, self.questions[rows, sizes - 1]
+
     def words(self, rows: Tensor) -> dict[str, Tensor]:
         """Token ids, mask and labels of the rows' conversations; only the answer is learned."""
         answers = self.answers[rows, : int(self.lengths[rows].max())]
@@ -107,6 +128,12 @@ class Lessons:
             "attention_mask": torch.cat([torch.ones_like(prompt, dtype=torch.bool), mask], dim=1).long(),
             "labels": labels,
         }
+
+
+def _padded(rows: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Rows filled up on the right to ``(rows, longest)``, and their lengths."""
+    longest = max(map(len, rows))
+    return torch.tensor([row + [pad] * (longest - len(row)) for row in rows]), torch.tensor([len(row) for row in rows])
 
 
 def _moved(drawn: np.ndarray, generator: np.random.Generator, most: int = 5) -> np.ndarray:
@@ -186,8 +213,7 @@ class Training:
             )
             shown: dict[str, float] = {}
             for step in bar:
-                pixels, rows = self.lessons.batch(np.random.default_rng([self.recipe.seed, stage, step]))
-                terms = loss(pixels.to(self.device), rows)
+                terms = loss(np.random.default_rng([self.recipe.seed, stage, step]))
                 optimizer.zero_grad()
                 torch.stack(list(terms.values())).sum().backward()
                 nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -207,21 +233,30 @@ class Training:
                 {"stage": stage, "step": step, "recipe": said, **{name: part.state_dict() for name, part in state.items()}}, temporary
             )
 
-    def _see(self, pixels: Tensor, rows: Tensor) -> dict[str, Tensor]:
-        with _fast(self.device):
-            tokens = self.tower(pixels).last_hidden_state
+    def _see(self, generator: np.random.Generator) -> dict[str, Tensor]:
+        pixels, rows = self.lessons.batch(generator)
+        with fast(self.device):
+            tokens = self.tower(pixels.to(self.device)).last_hidden_state
         return self._head_terms(tokens, rows, 1.0)
 
-    def _say(self, pixels: Tensor, rows: Tensor) -> dict[str, Tensor]:
+    def _say(self, generator: np.random.Generator) -> dict[str, Tensor]:
+        pixels, rows = self.lessons.batch(generator)
         words = {name: value.to(self.device) for name, value in self.lessons.words(rows).items()}
         labels = words.pop("labels")
         seen: list[Tensor] = []
         hook = self.tower.register_forward_hook(lambda _, __, output: seen.append(output.last_hidden_state))
-        with _fast(self.device):
-            logits = self.model(pixel_values=pixels, **words).logits
+        with fast(self.device):
+            logits = self.model(pixel_values=pixels.to(self.device), **words).logits
         hook.remove()
         said = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=_IGNORED)
-        return {"words": said * 4, **self._head_terms(seen[0], rows, self.recipe.head_weight)}
+        return {"words": said * 4, "match": self._match(generator), **self._head_terms(seen[0], rows, self.recipe.head_weight)}
+
+    def _match(self, generator: np.random.Generator) -> Tensor:
+        asked, ends, answers = (part.to(self.device) for part in self.lessons.match(generator))
+        with fast(self.device):
+            hidden = self.model.model(input_ids=asked).last_hidden_state
+            logits = self.model.lm_head(hidden[torch.arange(len(asked)), ends])
+        return F.cross_entropy(logits.float(), answers)
 
     def _head_terms(self, tokens: Tensor, rows: Tensor, weight: float) -> dict[str, Tensor]:
         logits = self.heads(tokens)
@@ -229,10 +264,4 @@ class Training:
 
 
 def _cosine(steps: int, warmup: int = 100) -> Callable[[int], float]:
-    return lambda step: min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps))))
-
-
-def _fast(device: str) -> Any:
-    """bfloat16 where the processor computes in it."""
-    able = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(device.split(":")[0], torch.bfloat16, enabled=able)
+    return lambda step: min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(steps, 1)))))

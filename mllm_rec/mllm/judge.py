@@ -1,19 +1,15 @@
-"""How well a model captions drawings that it never saw, field by field; and what makes its confidence honest."""
+"""How well a model does its jobs on what it never saw; and what makes its confidence honest."""
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from mllm_rec.data.sources.demo import draw
 from mllm_rec.mllm.caption import MOST_TOKENS, calibrated, read_answer
-from mllm_rec.mllm.embedded.corpus import DRAWN, Drawing
-from mllm_rec.mllm.prompts import load_prompt
-from mllm_rec.mllm.providers.base import Provider
+from mllm_rec.mllm.examples import Example
+from mllm_rec.mllm.providers.base import Conversation, Provider
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 
 _BINS = 15
@@ -22,31 +18,39 @@ GOALS = {"wrong": 0.04, "unknown": 0.10}
 
 
 def judged(
-    provider: Provider, schema: CaptionSchema, drawings: Sequence[Drawing], pictures: Sequence[Image.Image] | np.ndarray
+    provider: Provider, schema: CaptionSchema, conversations: Sequence[Conversation], truths: Sequence[Mapping[str, Any]]
 ) -> tuple[pd.DataFrame, float]:
-    """What the model said of drawings, beside the truth.
+    """What the model said of pictures, beside the truth.
+
+    Args:
+        provider: the model.
+        schema: what there is to say.
+        conversations: each of the job "caption".
+        truths: by field, for each picture: ``"unknown"`` where it hides it; a field that is None or missing isn't judged.
 
     Returns:
-        One row per drawing and field (drawing, field, true: ``"unknown"`` where the picture hides it, said, confidence: as the
-        model has it, not calibrated), and captions per second.
+        One row per picture and field (picture, field, true, said, confidence: as the model has it, not calibrated), and captions
+        per second.
     """
-    prompt = load_prompt("caption", provider.prompts)
-    inputs = dict.fromkeys(prompt.inputs, "")
-    asked = [prompt.say(picture=one if isinstance(one, Image.Image) else Image.fromarray(one), **inputs) for one in pictures]
-    provider.generate(asked[:1], schema.json_schema(), MOST_TOKENS)
     start = time.perf_counter()
-    answers = provider.generate(asked, schema.json_schema(), MOST_TOKENS)
-    speed = len(asked) / (time.perf_counter() - start)
+    answers = provider.generate(conversations, schema.json_schema(), MOST_TOKENS)
+    speed = len(conversations) / (time.perf_counter() - start)
     rows: list[tuple[Any, ...]] = []
-    for number, (one, answer) in enumerate(zip(drawings, answers, strict=True)):
-        caption, shown = read_answer(schema, answer), one.shown()
-        for name, field in schema.fields.items():
-            said = caption.values.get(name, ())
-            if field.many:
-                said = said[0] if said else UNKNOWN
+    for number, (truth, answer) in enumerate(zip(truths, answers, strict=True)):
+        caption = read_answer(schema, answer)
+        for name in schema.fields:
+            if truth.get(name) is None:
+                continue
+            true, said = (one[0] if isinstance(one, list | tuple) and one else one for one in (truth[name], caption.values.get(name)))
             told = caption.confidence.get(name) or (np.nan,)
-            rows.append((number, name, shown.get(name, UNKNOWN), said or UNKNOWN, told[0]))
-    return pd.DataFrame(rows, columns=["drawing", "field", "true", "said", "confidence"]), speed
+            rows.append((number, name, true or UNKNOWN, said or UNKNOWN, told[0]))
+    return pd.DataFrame(rows, columns=["picture", "field", "true", "said", "confidence"]), speed
+
+
+def accuracy(said: pd.DataFrame) -> float:
+    """Share of the fields that a picture shows in which the model said what is true."""
+    shown = said[said["true"] != UNKNOWN]
+    return float((shown["said"] == shown["true"]).mean()) if len(shown) else 0.0
 
 
 def fit_calibration(said: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -55,11 +59,12 @@ def fit_calibration(said: pd.DataFrame) -> dict[str, dict[str, float]]:
     The floor is where the worse of wrong among stated and unknown among shown, each measured by its goal, is best.
     """
     found: dict[str, dict[str, float]] = {"temperature": {}, "floor": {}}
-    for name in DRAWN:
-        rows = said[(said["field"] == name) & (said["said"] != UNKNOWN) & said["confidence"].notna()]
+    for name, asked in said.groupby(said["field"].astype(str), sort=False):
+        rows = asked[(asked["said"] != UNKNOWN) & asked["confidence"].notna()]
         right = (rows["said"] == rows["true"]).to_numpy()
         raw = rows["confidence"].to_numpy(dtype=float)
-        if not len(rows):
+        visible = int((asked["true"] != UNKNOWN).sum())
+        if not len(rows) or not visible:
             continue
         temperatures = np.geomspace(0.4, 5, 60)
         losses = []
@@ -68,7 +73,6 @@ def fit_calibration(said: pd.DataFrame) -> dict[str, dict[str, float]]:
             losses.append(-np.mean(np.where(right, np.log(p), np.log1p(-p))))
         best = float(temperatures[int(np.argmin(losses))])
         p = np.array([calibrated(one, best) for one in raw])
-        visible = int((said[said["field"] == name]["true"] != UNKNOWN).sum())
         worst = {}
         for candidate in (0.0, *np.linspace(0.2, 0.95, 76)):
             stated = p >= candidate
@@ -116,6 +120,9 @@ def _calibration_error(p: np.ndarray, right: np.ndarray) -> float:
     return round(float(sum(gaps)), 4)
 
 
-def pictures_of(drawings: Sequence[Drawing], domain_file: str | Path) -> list[Image.Image]:
-    """The drawings, drawn."""
-    return [draw(one.attributes, one.seed, one.hard, domain_file=domain_file) for one in drawings]
+def match_auc(provider: Provider, examples: Sequence[Example]) -> float:
+    """How often an item that was bought is said to suit more than one that wasn't: the area under the ROC curve, in [0, 1]."""
+    from sklearn.metrics import roc_auc_score
+
+    odds = [float(provider.score(one.conversation, [one.given])[0]) for one in examples]
+    return float(roc_auc_score([one.answer == "yes" for one in examples], odds))

@@ -1,0 +1,191 @@
+"""An adapter from a workspace's own data: the same command for every model and job; the base stays what it was."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import FAMILIES
+
+from mllm_rec.errors import InputError
+from mllm_rec.mllm.adapters import CARD, find_adapter
+from mllm_rec.mllm.examples import Example, caption_example, match_examples
+from mllm_rec.mllm.finetune import Tuner, Tuning, adapted_layers, encoded
+from mllm_rec.mllm.prompts import load_prompt
+from mllm_rec.mllm.providers import load_provider
+from mllm_rec.mllm.providers.local import Local
+from mllm_rec.mllm.schema import CaptionSchema, Field
+from mllm_rec.pipeline.finetune import finetune
+
+SHORT = Tuning(rank=4, lr=5e-3, batch_size=4, steps=4, check_every=2)
+SCHEMA = CaptionSchema({"color": Field(("red", "blue")), "made": Field(("oak", "iron"))})
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {name: make(folder / name) for name, make in FAMILIES.items()}
+
+
+def pictures(count, schema=SCHEMA):
+    """Plain red and blue pictures; what they are made of is left open."""
+    prompt = load_prompt("caption")
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        color = ("red", "blue")[number % 2]
+        shade = tuple(int(c) for c in rng.integers(0, 60, 3) + (np.array([180, 0, 0]) if color == "red" else np.array([0, 0, 180])))
+        yield caption_example(
+            prompt, schema, {"color": color, "made": None}, Image.new("RGB", (32, 32), shade), title="", text="", attributes=""
+        )
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_only_the_answer_is_learned(models, family):
+    local = Local(models[family])
+    examples = list(pictures(2))
+    inputs, labels = encoded(local, examples)
+    decode = local.processor.tokenizer.decode
+    assert inputs["input_ids"].shape == labels.shape == inputs["attention_mask"].shape
+    for row, one in zip(labels, examples, strict=True):
+        learned = decode(row[row >= 0], skip_special_tokens=True)
+        assert one.truth == {
+            "color": one.answer[10:].split('"')[0],
+            "made": None,
+            "caption": f"A {one.truth['color']} surface seen close up.",
+        }
+        assert learned.startswith(one.answer[:14]) and learned.endswith('seen close up."}') and "unknown" not in learned
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("task", ["caption", "match", "word"])
+def test_the_same_command_for_both_families_and_every_job(models, family, task, workspace, tmp_path):
+    value, text = finetune(workspace, task, str(models[family]), tmp_path / "own", settings=SHORT, merge=tmp_path / "merged")
+    card = json.loads((tmp_path / "own" / CARD).read_text())
+    assert card["task"] == task and card["data"] and set(card["metrics"]) == {"before", "after", "step"}
+    assert value["examples"] == card["examples"] > 10 and "before" in text
+    assert not (tmp_path / "own" / "resume.pt").exists()
+    again, _ = finetune(workspace, task, str(models[family]), tmp_path / "own", settings=SHORT)
+    assert again["metrics"] == card["metrics"], "what is done is not done again"
+    with pytest.raises(InputError, match="trained otherwise"):
+        finetune(workspace, task, str(models[family]), tmp_path / "own", settings=Tuning(steps=5))
+    adapted, merged = Local(models[family], adapters=[tmp_path / "own"]), load_provider(str(tmp_path / "merged"))
+    adapted.prepare(task)
+    asked = [one.conversation for one in pictures(2)]
+    inputs = adapted.inputs(asked)
+    with torch.inference_mode():
+        assert torch.allclose(adapted.model(**inputs).logits, merged.model(**inputs).logits, atol=1e-4)
+        adapted.prepare("another job")
+        assert torch.equal(adapted.model(**inputs).logits, Local(models[family]).model(**inputs).logits), "off is exactly the base"
+
+
+def test_it_learns_and_stops_when_it_no_longer_does(models, tmp_path):
+    local = Local(models["llava"])
+    examples = list(pictures(40))
+
+    def colors(model):
+        said = model.generate([one.conversation for one in examples[30:]], SCHEMA.json_schema(), 60)
+        return {"accuracy": float(np.mean([one.truth["color"] in said.text for one, said in zip(examples[30:], said, strict=True)]))}
+
+    tuned = Tuner(
+        local, examples[:30], colors, Tuning(rank=8, lr=1e-2, batch_size=8, steps=300, check_every=30, patience=1), tmp_path
+    ).run()
+    assert tuned["after"]["accuracy"] == 1.0 and tuned["step"] < 270, "it stopped early"
+    assert colors(local)["accuracy"] == 1.0, "and left with the best adapter on"
+
+
+def test_interrupted_training_comes_to_the_same_adapter(models, tmp_path):
+    examples = list(pictures(20))
+
+    def run(folder, stop=None):
+        looks = []
+
+        def metric(model):
+            looks.append(1)
+            if len(looks) == stop:
+                raise KeyboardInterrupt
+            return {"looks": float(len(looks))}
+
+        Tuner(Local(models["llava"]), examples, metric, SHORT, folder).run(progress=False)
+
+    run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", stop=3)  # after step 4; the last it kept is step 2
+    run(tmp_path / "cut")
+    whole, cut = ((tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "cut"))
+    assert whole == cut
+
+
+def test_several_adapters_are_swapped_by_the_job(models, workspace, tmp_path, monkeypatch):
+    for name, seed in (("captions", 1), ("matches", 2)):
+        task = "caption" if name == "captions" else "match"
+        settings = Tuning(rank=4, lr=5e-3, batch_size=4, steps=2, check_every=2, seed=seed)
+        finetune(workspace, task, str(models["llava"]), tmp_path / "adapters" / name, settings=settings)
+    monkeypatch.chdir(tmp_path)
+    local = Local(models["llava"], adapters=[find_adapter(name) for name in map(type(tmp_path), ("captions", "matches"))])
+    keys = []
+    for job in ("caption", "match", "word", "caption"):
+        local.prepare(job)
+        keys.append(local.key)
+    assert keys[0] == keys[3] and len(set(keys)) == 3 and keys[2] == local.base
+    shutil.copytree(tmp_path / "adapters" / "captions", tmp_path / "strange")
+    card = json.loads((tmp_path / "strange" / CARD).read_text())
+    (tmp_path / "strange" / CARD).write_text(json.dumps({**card, "base": "0" * 16}))
+    with pytest.raises(InputError, match="another base model"):
+        Local(models["llava"], adapters=[tmp_path / "strange"])
+    with pytest.raises(InputError, match="no adapter 'nothing'"):
+        find_adapter(type(tmp_path)("nothing"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 2"),
+        ('{"image": "a.png"}', "has no 'answer'"),
+        ('{"answer": {"category": "spaceship"}, "image": "a.png"}', "spaceship"),
+        ('{"answer": {"flavor": "sweet"}, "image": "a.png"}', "no field 'flavor'"),
+        ('{"answer": {"category": "lamp"}, "image": "b.png"}', "line 2"),
+        ('{"answer": {"category": "lamp"}}', "has no 'image'"),
+    ],
+)
+def test_data_of_ones_own(models, workspace, tmp_path, line, message):
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "a.png")
+    inputs = {"title": "", "text": "", "attributes": ""}
+    good = {"image": "a.png", "answer": {"category": "lamp", "color": None}, "inputs": inputs}
+    bad = line if line == "{" else json.dumps({"inputs": inputs, **json.loads(line)})
+    (tmp_path / "data.jsonl").write_text(f"{json.dumps(good)}\n{bad}\n")
+    with pytest.raises(InputError, match=message):
+        finetune(workspace, "caption", str(models["llava"]), tmp_path / "own", data=tmp_path / "data.jsonl", settings=SHORT)
+
+
+def test_what_cannot_be_trained_is_said(models, workspace, tmp_path):
+    for base in ("none", "openai:m@http://127.0.0.1:1/v1"):
+        with pytest.raises(InputError, match="can't be trained here"):
+            finetune(workspace, "match", base, tmp_path / "own")
+    with pytest.raises(InputError, match="4-bit"):
+        finetune(workspace, "match", str(models["llava"]), tmp_path / "own", qlora=True)
+    with pytest.raises(InputError, match="nothing to learn"):
+        Tuner(Local(models["llava"]), [], lambda model: {}, SHORT, tmp_path)
+
+
+def test_people_of_a_profile_never_have_what_is_asked(workspace):
+    from mllm_rec.data.catalog import Catalog
+
+    catalog = Catalog.load(workspace.catalog)
+    histories = [np.array([1, 2, 3, 4, 5]), np.array([7, 8]), np.array([9, 10, 11, 12])]
+    made = list(match_examples(load_prompt("match"), catalog, histories, np.random.default_rng(0)))
+    assert [one.answer for one in made] == ["yes", "no"] * 6, "two people have a history that is long enough"
+    titles = [catalog.table["title"].iat[row] for row in histories[0]]
+    for one in made[:6]:
+        bought = any(title in one.given for title in titles)
+        assert bought == (one.answer == "yes")
+        profile = one.asked[-1]["content"][-1]["text"]
+        assert not any(title in profile and title in one.given for title in titles)
+
+
+def test_layers_that_are_adapted(models):
+    names = adapted_layers(Local(models["llava"]).model)
+    assert any("vision" in name for name in names) and any("q_proj" in name for name in names)
+    assert not any(name.endswith("lm_head") for name in names)
+    assert Example([], "yes").open == ()
