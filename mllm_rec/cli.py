@@ -134,6 +134,13 @@ def evaluate_command(args: argparse.Namespace) -> Answer:
     return evaluate_workspace(Workspace.open(args.workspace), args.systems, args.seeds, args.part, args.mask, args.ks)
 
 
+def ablate_command(args: argparse.Namespace) -> Answer:
+    """What pictures, texts and captions are each worth: the same systems with and without them."""
+    from mllm_rec.pipeline import Workspace, ablate
+
+    return ablate(Workspace.open(args.workspace), args.systems, args.seeds)
+
+
 def recommend_command(args: argparse.Namespace) -> Answer:
     """A list for one user, or for all."""
     from mllm_rec.pipeline import Workspace, recommend, recommend_all
@@ -387,6 +394,11 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--mask", choices=["train+validation", "train"], default="train+validation", help="items never ranked (default both)"
     )
     added.add_argument("--ks", type=numbers, default=(10, 20), metavar="K,..", help="list lengths (default 10,20)")
+
+    added = command("ablate", ablate_command, "Interrupted, the same command goes on where it stopped.")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
+    added.add_argument("--systems", type=names, metavar="A,B", help="multimodal systems (default: all of them)")
+    added.add_argument("--seeds", type=positive, default=5, metavar="N", help="train each N times (default 5)")
 
 
 def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:

@@ -50,9 +50,18 @@ class Store:
         return found
 
     def add(self, results: Mapping[str, bytes]) -> None:
-        """Keep a batch: all of it or, when killed meanwhile, none of it."""
-        with self._database:
-            self._database.executemany("INSERT OR REPLACE INTO results VALUES (?, ?)", results.items())
+        """Keep a batch: all of it or, when killed meanwhile, none of it.
+
+        Raises:
+            InputError: it can't be written, as on a full disk.
+        """
+        try:
+            with self._database:
+                self._database.executemany("INSERT OR REPLACE INTO results VALUES (?, ?)", results.items())
+        except sqlite3.OperationalError as error:
+            raise InputError(
+                f"{self.path} can't be written: {error}; what was kept before is there, and the same command goes on from it"
+            ) from error
 
     def close(self) -> None:
         """Close the file."""

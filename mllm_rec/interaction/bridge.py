@@ -68,15 +68,34 @@ def user_item_graph(edges: Tensor, shape: tuple[int, int]) -> Graph:
     Source:
         He et al. LightGCN. SIGIR 2020, eq. 8.
     """
-    num_users, num_items = shape
+    num_items = shape[1]
     place = torch.unique(edges[0] * num_items + edges[1])
     users, items = place // max(1, num_items), place % max(1, num_items)
-    user_degree = torch.bincount(users, minlength=num_users).float()
-    item_degree = torch.bincount(items, minlength=num_items).float()
-    values = (user_degree[users] * item_degree[items]).rsqrt()
-    size = num_users + num_items
-    rows, columns = torch.cat([users, items + num_users]), torch.cat([items + num_users, users])
-    return Graph(csr(rows, columns, values.repeat(2), (size, size)))
+    return _bipartite(users, items, torch.ones(len(place)), shape)
+
+
+def item_attribute_graph(items: Tensor, attributes: Tensor, weights: Tensor, shape: tuple[int, int]) -> Graph:
+    """The bipartite graph of items and what they are said to be, items first, normalized symmetrically by weighted degrees.
+
+    A value that many items have passes little on to each; one that is surer passes more.
+
+    Args:
+        items, attributes: ``(n,)`` int64 positions, each pair once.
+        weights: ``(n,)`` float32, above 0: how sure each is.
+        shape: ``(num_items, num_attributes)``.
+
+    Returns:
+        ``(num_items + num_attributes, num_items + num_attributes)``, symmetric.
+    """
+    return _bipartite(items, attributes, weights.float(), shape)
+
+
+def _bipartite(left: Tensor, right: Tensor, weights: Tensor, shape: tuple[int, int]) -> Graph:
+    """``D^-1/2 A D^-1/2`` of weighted edges between two kinds of nodes."""
+    first, second = (torch.bincount(ends, weights, minlength=many).float() for ends, many in zip((left, right), shape, strict=True))
+    values = weights * (first[left] * second[right]).rsqrt()
+    rows, columns = torch.cat([left, right + shape[0]]), torch.cat([right + shape[0], left])
+    return Graph(csr(rows, columns, values.repeat(2), (sum(shape), sum(shape))))
 
 
 def propagate(graph: Graph, x: Tensor, layers: int) -> list[Tensor]:

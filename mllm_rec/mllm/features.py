@@ -5,16 +5,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from mllm_rec.data.catalog import Catalog, Column
 from mllm_rec.data.features import Features
 from mllm_rec.encoders.attributes import Attributes
 from mllm_rec.encoders.text import Text
+from mllm_rec.interaction.bridge import item_attribute_graph, propagate
 from mllm_rec.mllm.caption import Caption, calibrated
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 
 #: Calibrated confidence from which a value counts as known, where the catalog knows none.
 KNOWN = 0.8
+#: Weight of what items that share values bring to an attribute vector.
+SHARED = 0.5
 COLUMNS = ["item_id", "field", "value", "confidence", "source", "conflict"]
 
 
@@ -98,7 +103,8 @@ def caption_features(
 ) -> Features:
     """The feature ``caption``: the sentence as a text vector beside the fields as an attribute vector, each of length 1.
 
-    An item without a caption, or of which nothing is known, is missing.
+    The attribute vector takes in what the item-attribute graph brings in two hops: of items that share values, rare ones
+    more, the other values too. An item without a caption, or of which nothing is known, is missing.
     """
     values = by_item(table, catalog)
     frame = pd.DataFrame({"item_id": catalog.item_ids})
@@ -108,7 +114,22 @@ def caption_features(
         known = values.get(name, [()] * len(catalog))
         frame[name] = pd.Series([(one if field.many else one[0]) if one else None for one in known], dtype=object)
     seen = Catalog(frame, {name: "set" if field.many else "category" for name, field in schema.fields.items()})
-    parts = [encoder.encode(seen) for encoder in (Text(), Attributes())]
+    text, attributes = (encoder.encode(seen).values for encoder in (Text(), Attributes()))
     known_rows = np.array([any(rows[row] for rows in values.values()) for row in range(len(catalog))], dtype=bool)
-    joined = np.concatenate([part.values for part in parts], axis=1)
-    return Features(joined, known_rows, {"encoder": "caption", "version": 1, **spec})
+    reached = _two_hops(table, catalog, torch.from_numpy(attributes)).numpy()
+    joined = np.concatenate([text, _unit(attributes + SHARED * reached)], axis=1)
+    return Features(joined, known_rows, {"encoder": "caption", "version": 2, **spec})
+
+
+def _two_hops(table: pd.DataFrame, catalog: Catalog, x: Tensor) -> Tensor:
+    """What reaches each item from those that share its values, ``(num_items, width)``."""
+    known = table[table["value"] != UNKNOWN]
+    rows = torch.tensor([catalog.positions[item] for item in known["item_id"]], dtype=torch.int64)
+    codes, values = pd.factorize(known["field"].astype(str) + "=" + known["value"].astype(str))
+    weights = torch.from_numpy(known["confidence"].fillna(1.0).clip(lower=1e-3).to_numpy(np.float32))
+    graph = item_attribute_graph(rows, torch.from_numpy(codes.astype(np.int64)), weights, (len(catalog), len(values)))
+    return propagate(graph, torch.cat([x, x.new_zeros(len(values), x.shape[1])]), 2)[-1][: len(catalog)]
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)

@@ -1,5 +1,6 @@
 """From files to answers: the stages between a catalog with its log and a list with reasons, each an artifact in a workspace."""
 
+from mllm_rec.pipeline.ablate import ablate
 from mllm_rec.pipeline.advise import Model, advised
 from mllm_rec.pipeline.build import build, train
 from mllm_rec.pipeline.caption import captions
@@ -14,6 +15,7 @@ __all__ = [
     "Inputs",
     "Model",
     "Workspace",
+    "ablate",
     "advised",
     "build",
     "captions",

@@ -63,7 +63,7 @@ class Runs:
 
     def choose(self, system: str) -> None:
         """Choose a setting of ``TRIED`` by validation, and note it in the manifest."""
-        validate = self._validator()
+        validate = self.validator()
         said = {**self.manifest.get("preset", {}).get(system, {}), **self.manifest.get("settings", {}).get(system, {})}
         for name, values in TRIED.get(system, {}).items():
             if validate is None or name in said:
@@ -81,7 +81,7 @@ class Runs:
         settings, training = self.settings(system)
         made = create(system_class(system), self.data, settings, seed)
         training = replace(training, seed=seed)
-        validate = self._validator()
+        validate = self.validator()
         if validate is None:
             training = replace(training, epochs=min(training.epochs, UNVALIDATED_EPOCHS))
         return Trained(made, fit(made, self.data, validate, training, self.workspace.run(system, seed)))
@@ -103,7 +103,8 @@ class Runs:
         seen = [self.data.edges] if mask == "train" or part == "validation" else [self.data.edges, self.held["validation"]]
         return breakdown(trained, self.held[part], torch.cat(seen, dim=1), ks)
 
-    def _validator(self) -> Callable[[Any], float] | None:
+    def validator(self) -> Callable[[Any], float] | None:
+        """What chooses the epoch: a function from a system to its validation value; None where nothing is held out."""
         held = self.held["validation"]
         if self.how == "global-time":
             held = held[:, self.data.user_counts[held[0]] > 0]

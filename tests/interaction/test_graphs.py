@@ -106,3 +106,16 @@ def test_merging_no_graphs_gives_the_empty_one():
 
 def test_a_graph_is_not_saved_with_its_system():
     assert not bridge.user_item_graph(BOTH_CHOSE, (2, 1)).state_dict()
+
+
+def test_item_attribute_graph_by_hand():
+    # items 0 and 1 are both red (1 less surely), 1 is round too
+    graph = bridge.item_attribute_graph(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), torch.tensor([1.0, 0.5, 1.0]), (3, 2))
+    dense = graph.matrix.to_dense()
+    assert torch.equal(dense, dense.T)
+    assert dense[0, 3].item() == pytest.approx(1 / (1.0 * 1.5) ** 0.5)
+    assert dense[1, 3].item() == pytest.approx(0.5 / (1.5 * 1.5) ** 0.5)
+    assert dense[1, 4].item() == pytest.approx(1 / (1.5 * 1.0) ** 0.5)
+    assert (dense[2] == 0).all() and (dense[:3, :3] == 0).all()
+    two = bridge.propagate(graph, torch.eye(5), 2)[-1]
+    assert two[0, 1] > 0 and two[0, 2] == 0, "two hops lead to the items that share a value"

@@ -13,7 +13,7 @@ from PIL import Image
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.caption import Captioner, calibrated
+from mllm_rec.mllm.caption import Caption, Captioner, calibrated
 from mllm_rec.mllm.features import caption_features, caption_table, enriched
 from mllm_rec.mllm.prompts import load_prompt
 from mllm_rec.mllm.providers import Answer
@@ -94,6 +94,29 @@ def test_broken_pictures_are_marked(catalog, store, tmp_path):
     done = captioner(store).run(catalog, progress=False)
     assert "is no picture" in done.failed[0] and "can't be read" in done.failed[1]
     assert done.captions[2].values["color"] == "red" and done.captions[3].values["color"] == "blue"
+
+
+def test_huge_and_moving_pictures(catalog, store, tmp_path):
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "a.png")
+    Image.new("1", (20_001, 3)).save(tmp_path / "b.png")
+    frames = [Image.new("RGB", (20, 20), color) for color in ("red", "blue", "green")]
+    frames[0].save(tmp_path / "c.gif", save_all=True, append_images=frames[1:], duration=100)
+    Image.new("RGBA", (20, 20), (0, 0, 255, 255)).save(tmp_path / "d.webp")
+    catalog.table["image"] = ["a.png", "b.png", "c.gif", "d.webp", None]
+    done = captioner(store).run(catalog, progress=False)
+    assert "100,000,000 pixels" in done.failed[0] and set(done.captions) == {1, 2, 3}
+    assert done.captions[2].values["color"] == "red", "the first frame stands for a moving picture"
+
+
+def test_a_full_disk_is_said_and_what_was_kept_stays(catalog, tmp_path, monkeypatch):
+    monkeypatch.setattr("mllm_rec.mllm.caption._BATCH", 1)
+    with Store(tmp_path / "small.sqlite") as store:
+        full = captioner(store, lambda conversation: Answer(look(conversation).text[:-2] + "x" * 150 + '"}', None))
+        store._database.execute(f"PRAGMA max_page_count = {store._database.execute('PRAGMA page_count').fetchone()[0] + 1}")
+        monkeypatch.setattr("mllm_rec.mllm.caption.Caption.to_bytes", lambda caption, keep=Caption.to_bytes: keep(caption) + b" " * 3000)
+        with pytest.raises(InputError, match=r"small\.sqlite can't be written: .*full; what was kept before is there"):
+            full.run(catalog, progress=False)
+        assert 0 < len(store) < 4
 
 
 def test_confidence_source_and_conflict(catalog, store):

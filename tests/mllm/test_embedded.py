@@ -27,7 +27,7 @@ TINY = Recipe(
     head_steps=4,
     word_steps=6,
     keep_every=2,
-    size=Size(side=32, widths=(8, 16), dim=32),
+    size=Size(side=32, paths=((4,), (8, 8)), dim=32),
 )
 
 

@@ -85,7 +85,7 @@ def pixels(made: list[Drawing], domain_file: str | Path, side: int, folder: Path
     Drawn in parallel, in chunks that are kept in ``folder``: interrupted, the same call draws only what is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key = {"drawings": [[dict(one.attributes), one.seed, one.hard] for one in made], "side": side, "domain": str(domain_file)}
+    key = {"drawings": [[dict(one.attributes), one.seed, one.hard] for one in made], "side": side, "domain": read(domain_file)}
     said = folder / "drawings.json"
     if not said.exists() or json.loads(said.read_text()) != key:
         for old in folder.glob("*.npy"):

@@ -17,16 +17,22 @@ class Size:
     """Sizes of a new model."""
 
     side: int = 192  #: pixels a side that a picture is shrunk to
-    widths: tuple[int, ...] = (16, 32, 64, 128, 192)  #: channels of the tower's stages
+    #: channels of the stages of each path through the tower, the finest first
+    paths: tuple[tuple[int, ...], ...] = ((16, 32, 64), (32, 64, 128, 192), (32, 64, 128))
     dim: int = 128  #: width of the language model
     layers: int = 2
     heads: int = 4
     vocabulary: int = 1024  #: tokens, at most
 
     @property
+    def patch(self) -> int:
+        """Pixels a side that a token stands for."""
+        return max(2 ** (shrunk + len(widths)) for shrunk, widths in enumerate(self.paths))
+
+    @property
     def tokens(self) -> int:
         """Tokens of a picture."""
-        return (self.side // 2 ** len(self.widths)) ** 2
+        return (self.side // self.patch) ** 2
 
 
 def new_processor(texts: Iterable[str], size: Size) -> Any:
@@ -57,7 +63,7 @@ def new_processor(texts: Iterable[str], size: Size) -> Any:
     return LlavaProcessor(
         pictures,
         tokenizer,
-        patch_size=2 ** len(size.widths),
+        patch_size=size.patch,
         vision_feature_select_strategy="full",
         num_additional_image_tokens=0,
         image_token="<image>",
@@ -85,7 +91,7 @@ def new_model(processor: Any, size: Size) -> Any:
         pad_token_id=tokenizer.pad_token_id,
     )
     config = LlavaConfig(  # type: ignore[call-arg]
-        vision_config=ConvTokensConfig(widths=size.widths, image_size=size.side),
+        vision_config=ConvTokensConfig(paths=size.paths, image_size=size.side),
         text_config=text,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-1,

@@ -37,12 +37,12 @@ class Recipe:
     hidden_share: float = 0.12  #: views that hide something
     foreign_share: float = 0.06  #: of a batch: pictures of nothing, whose every field is unknown
     batch_size: int = 32
-    head_steps: int = 5_000
+    head_steps: int = 5_500
     head_lr: float = 2e-3
     word_steps: int = 2_000
-    word_lr: float = 1.5e-3
-    tower_share: float = 0.2  #: of the learning rate, for the tower while words are learned: it has learned to see
-    head_weight: float = 0.2  #: of the heads' loss beside the words'
+    word_lr: float = 1.2e-3
+    tower_share: float = 0.5  #: of the learning rate, for the tower while words are learned
+    head_weight: float = 0.3  #: of the heads' loss beside the words'
     seed: int = 1
     keep_every: int = 200  #: steps between two checkpoints
     size: Size = field(default_factory=Size)
@@ -175,7 +175,7 @@ class Training:
         torch.manual_seed(recipe.seed)
         self.lessons, self.recipe, self.device = lessons, recipe, device
         self.model = new_model(processor, recipe.size).to(device, memory_format=torch.channels_last)
-        self.heads = Heads(lessons.values, recipe.size.widths[-1]).to(device)
+        self.heads = Heads(lessons.values, self.model.config.vision_config.hidden_size).to(device)
         self.path = folder / "resume.pt"
         self.folder = folder
         self.tower = self.model.model.vision_tower

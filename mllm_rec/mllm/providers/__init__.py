@@ -1,13 +1,14 @@
 """Models behind one protocol, and the one string that names them everywhere."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mllm_rec.data.files import read_json
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD
-from mllm_rec.mllm.providers.base import CAPABILITIES, JOBS, Answer, Conversation, Provider, ProviderError
+from mllm_rec.mllm.providers.base import CAPABILITIES, JOBS, Answer, Conversation, Provider, ProviderError, UnreachableError
 
 __all__ = [
     "CAPABILITIES",
@@ -42,8 +43,13 @@ def jobs(name: str) -> frozenset[str]:
     return frozenset(read_json(card).get("jobs", JOBS)) if card.exists() else JOBS
 
 
-def load_provider(name: str, adapters: Sequence[Path] = ()) -> Provider | None:
+def load_provider(name: str, adapters: Sequence[Path] = (), patient: bool = False) -> Provider | None:
     """The model that a name stands for: ``embedded``, ``none`` (gives None), ``openai:MODEL@URL``, a folder or a hub name.
+
+    Args:
+        name: of the model.
+        adapters: folders of LoRA adapters for it.
+        patient: a server that doesn't answer is no error; it is looked for again later.
 
     Raises:
         InputError: there is no such model, or it can't be used; the message says what to do.
@@ -58,7 +64,15 @@ def load_provider(name: str, adapters: Sequence[Path] = ()) -> Provider | None:
             raise InputError(f"'{name}' must be openai:MODEL@URL, like openai:llava@http://127.0.0.1:8000/v1")
         if adapters:
             raise InputError(f"'{name}' runs on a server, so --adapter can't be put on it here; load the adapter there")
-        return OpenAI(model, url)
+        try:
+            return OpenAI(model, url)
+        except UnreachableError as error:
+            if not patient:
+                raise
+            from mllm_rec.mllm.providers.later import Later
+
+            print(f"  {error}; it is tried again later, and answers do without it till then", file=sys.stderr)
+            return Later(model, url)
     from mllm_rec.mllm.providers.local import Local
 
     if name == "embedded" and not EMBEDDED.exists():

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mllm_rec.errors import InputError
+
 #: A conversation: messages ``{"role": .., "content": [{"type": "text", "text": ..} | {"type": "image", "image": PIL.Image}]}``.
 Conversation = list[dict[str, Any]]
 
@@ -17,6 +19,10 @@ JOBS = frozenset({"caption", "match", "word"})
 
 class ProviderError(RuntimeError):
     """The model did not answer; what failed and what to do about it. Callers go on without the model."""
+
+
+class UnreachableError(InputError):
+    """No server answers where a model was named; it may later."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.providers.base import JOBS, Answer, Conversation, ProviderError
+from mllm_rec.mllm.providers.base import JOBS, Answer, Conversation, ProviderError, UnreachableError
 
 #: The environment variable that holds the key; servers on one's own machine need none.
 KEY = "OPENAI_API_KEY"
@@ -82,12 +82,15 @@ class OpenAI:
             options["response_format"] = _format(schema)
         if "logprobs" in self._capabilities and sample is None:
             options["logprobs"] = True
+        end = time.monotonic() + seconds if seconds is not None else math.inf
+        if seconds is not None:
+            options["timeout"] = seconds
         needs_words = schema is not None and "schema" not in self._capabilities
         asked = [_with_schema(one, schema) if needs_words and schema is not None else one for one in conversations]
 
         def answer(conversation: Conversation) -> Answer | ProviderError:
             try:
-                return _answer(self._call(lambda: self._client.chat(_messages(conversation), **options)))
+                return _answer(self._call(lambda: self._client.chat(_messages(conversation), **options), end))
             except ProviderError as error:
                 return error
 
@@ -133,7 +136,7 @@ class OpenAI:
         try:
             first = self._call(lambda: self._client.chat(_messages(_words("Say hello.")), max_tokens=4, temperature=0.0, logprobs=True))
         except ProviderError as error:
-            raise InputError(f"no answer from '{self.name}': {error}; is the server up, and does it serve this model?") from None
+            raise UnreachableError(f"no answer from '{self.name}': {error}; is the server up, and does it serve this model?") from None
         found = {"stream"}
         if _answer(first).tokens:
             found |= {"logprobs", "score"}
@@ -167,8 +170,8 @@ class OpenAI:
 
     # Calling
 
-    def _call(self, work: Callable[[], T]) -> T:
-        """Do it, with retries where that may help; after several failures in a row the server is left alone for a while."""
+    def _call(self, work: Callable[[], T], end: float = math.inf) -> T:
+        """Do it, with retries where that may help and ``end`` has not come; after failures in a row the server is left alone for a while."""
         if time.monotonic() < self._closed_until:
             raise ProviderError(f"the server has failed {self._failures} times in a row; it is tried again later")
         for number in range(self.retries + 1):
@@ -177,9 +180,10 @@ class OpenAI:
                 self._failures = 0
                 return done
             except Exception as error:
-                if number == self.retries or not _passing(error):
+                wait = _waiting(error, number)
+                if number == self.retries or not _passing(error) or time.monotonic() + wait > end:
                     raise self._failed(error) from None
-                time.sleep(_waiting(error, number))
+                time.sleep(wait)
         raise AssertionError("unreachable")
 
     def _failed(self, error: Exception) -> ProviderError:

@@ -301,6 +301,41 @@ def _chair(canvas, form, shape, look, tilt, rng):
     return "".join(parts)
 
 
+def _jar(canvas, form, shape, look, tilt, rng):
+    markup, top = _vessel(canvas, form, look, tilt, rng)
+    radius = form[1][0][1] * 1.06
+    lid, knob = look.tone(rng.choice([*TIMBER, shade(look.color, 0.3)])), rng.uniform(3.6, 5.2)
+    rise = rng.uniform(5, 8)
+    parts = [
+        f'<path d="M{-radius:.1f} {top:.1f}v{-rise:.1f}a{radius:.1f} {tilt * radius:.1f} 0 0 1 {2 * radius:.1f} 0v{rise:.1f}a{radius:.1f} {tilt * radius:.1f} 0 0 1 {-2 * radius:.1f} 0z" fill="{lid}"/>',
+        _ellipse(0, top - rise, radius, tilt * radius, look.tone(shade(lid, 0.22))),
+        _ellipse(0, top - rise - knob * 0.9, knob, knob, lid),
+    ]
+    return markup + "".join(parts)
+
+
+def _basket(canvas, form, shape, look, tilt, rng):
+    markup, top = _vessel(canvas, form, look, tilt, rng, shade(look.color, -0.35))
+    radius, rise = form[1][0][1], rng.uniform(34, 46)
+    arc = f"M{-radius * 0.94:.1f} {top:.1f}C{-radius:.1f} {top - rise * 1.3:.1f} {radius:.1f} {top - rise * 1.3:.1f} {radius * 0.94:.1f} {top:.1f}"
+    return markup + _tube(arc, rng.choice(TIMBER[:4]), rng.uniform(4.4, 6), look)
+
+
+def _kite(canvas, form, shape, look, tilt, rng):
+    width, height = form
+    edge = silhouettes.edge(shape, width, height)
+    sway = rng.uniform(8, 16) * rng.choice([-1, 1])
+    foot = height / 2
+    tail = f"M0 {foot:.1f}q{sway:.1f} 10 0 20t{-sway * 0.3:.1f} 18"
+    bows = [
+        f'<path d="M0 {foot + y:.0f}l-7 -4v8zl7 -4v8z" transform="translate({sway * 0.25 * s:.1f} 0)" fill="{look.tone(look.accents[0])}"/>'
+        for y, s in ((11, 1), (26, -1))
+    ]
+    spine = f"M0 {-height / 2:.1f}V{foot:.1f}M{-width * 0.42:.1f} {-height * 0.1:.1f}H{width * 0.42:.1f}"
+    cross = "" if look.backlit else _stroke(spine, shade(look.color, -0.4), 1.1, 'stroke-opacity=".5"')
+    return _stroke(tail, look.tone("#6b5a4c"), 1.3) + "".join(bows) + paint(canvas, silhouettes.panel(edge), look, rng) + cross
+
+
 DRAWN = {
     "lamp": _lamp,
     "mug": _mug,
@@ -313,4 +348,7 @@ DRAWN = {
     "planter": _planter,
     "bowl": _bowl,
     "teapot": _teapot,
+    "jar": _jar,
+    "basket": _basket,
+    "kite": _kite,
 }

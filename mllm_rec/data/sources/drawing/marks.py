@@ -67,6 +67,12 @@ def _disc(center, radius, corners=12, start=0.0):
     return np.stack([np.cos(angle), np.sin(angle)], 1) * radius + center
 
 
+def _star(center, radius, start):
+    angle = np.arange(10) * np.pi / 5 + start - np.pi / 2
+    reach = np.where(np.arange(10) % 2, 0.42, 1.0) * radius
+    return np.stack([np.cos(angle), np.sin(angle)], 1) * reach[:, None] + center
+
+
 def pattern(look: Look, width: float, height: float, rng: random.Random) -> list[Marks]:
     """The marks of ``look.pattern`` on a surface of ``width`` x ``height`` units.
 
@@ -93,6 +99,20 @@ def pattern(look: Look, width: float, height: float, rng: random.Random) -> list
         rise = np.where(np.arange(len(x)) % 2, 0.0, step)
         lines = [np.stack([x, y + rise], 1) for y in np.arange(-step, height + step, step * 1.75)]
         return [Marks(lines, first, width=step * rng.uniform(0.4, 0.54))]
+    if look.pattern == "wavy":
+        step, reach = 12 * size, rng.uniform(0.28, 0.4)
+        x = np.linspace(-step, width + step, 60)
+        rows = np.arange(-step, height + 2 * step, step)
+        return [Marks([np.stack([x, y + reach * step * np.sin(2 * np.pi * x / (2.2 * step))], 1) for y in rows], first, width=0.34 * step)]
+    if look.pattern == "starred":
+        radius, spin = rng.uniform(4.4, 5.8) * size, rng.uniform(-0.3, 0.3)
+        return [Marks([_star(center, radius, spin) for center in _grid(width, height, 16 * size, 0, rng)], first)]
+    if look.pattern == "harlequin":
+        wide, high = 15 * size, 22 * size
+        corners = np.array([(0, -0.5), (0.5, 0), (0, 0.5), (-0.5, 0)]) * [wide, high]
+        return [
+            Marks([corners + np.array([x, y]) for x in np.arange(0, width + wide, wide) for y in np.arange(0, height + high, high)], first),
+        ]
     if look.pattern == "floral":
         return _flowers(width, height, 21 * size, first, second, rng)
     if look.pattern == "speckled":

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: What each view of an item hides. The drawing code of a view never reads what it hides.
 VIEWS = {"front": (), "detail": ("category", "shape"), "backlit": ("color", "pattern", "material")}
 
-_HANGS, _LIES = ("clock",), ("rug",)
+_HANGS, _LIES = ("clock", "kite"), ("rug",)
 _ENLARGED = {"mug": 1.25, "bowl": 1.15, "clock": 1.12, "cushion": 1.1, "planter": 1.05, "teapot": 1.06, "bag": 1.06, "rug": 0.92}
 
 
@@ -119,7 +119,19 @@ def _shadow(canvas, kind, setting, x, stand, scale, light, shape):
             f'<path d="{data}Z" transform="translate({x - reach * light:.1f} {stand + reach * 0.8:.1f})" fill="#000" fill-opacity=".34" filter="url(#{canvas.blur(4)})"/>'
         )
         return
-    wide = {"chair": 38, "lamp": 26, "cushion": 38, "bag": 36, "mug": 28, "vase": 20, "bowl": 26, "planter": 30, "teapot": 32}[kind] * scale
+    wide = {
+        "chair": 38,
+        "lamp": 26,
+        "cushion": 38,
+        "bag": 36,
+        "mug": 28,
+        "vase": 20,
+        "bowl": 26,
+        "planter": 30,
+        "teapot": 32,
+        "jar": 28,
+        "basket": 36,
+    }[kind] * scale
     far = 26 * light
     canvas.add(
         f'<ellipse cx="{x - far:.1f}" cy="{stand - 1:.1f}" rx="{wide * 1.35:.1f}" ry="9" fill="#000" fill-opacity=".24" filter="url(#{canvas.blur(6)})"/>'

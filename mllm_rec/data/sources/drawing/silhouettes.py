@@ -64,6 +64,18 @@ PROFILES: dict[str, dict[str, tuple[float, Profile]]] = {
         "tall": (74, [(0, 15), (0.5, 24), (0.92, 27), (1, 24)]),
         "curved": (58, [(0, 24), (0.35, 19), (0.75, 39), (1, 27)]),
     },
+    "jar": {
+        "straight": (62, [(0, 27), (0.06, 30), (0.95, 30), (1, 28)]),
+        "round": (58, [(0, 24), (0.25, 37), (0.65, 38), (1, 24)]),
+        "tapered": (64, [(0, 36), (1, 20)]),
+        "tall": (88, [(0, 22), (0.95, 23), (1, 21)]),
+    },
+    "basket": {
+        "round": (44, [(0, 38), (0.4, 46), (0.75, 42), (1, 26)]),
+        "straight": (44, [(0, 40), (1, 38)]),
+        "tapered": (48, [(0, 46), (1, 26)]),
+        "flared": (46, [(0, 52), (0.2, 38), (1, 30)]),
+    },
 }
 
 # Width and height of the flat things.
@@ -99,6 +111,12 @@ PANELS: dict[str, dict[str, tuple[float, float]]] = {
         "tapered": (92, 64),
         "arched": (72, 72),
         "curved": (98, 56),
+    },
+    "kite": {
+        "diamond": (84, 104),
+        "square": (80, 80),
+        "round": (84, 84),
+        "arched": (76, 92),
     },
     "chair": {
         "square": (56, 50),
@@ -187,6 +205,8 @@ def edge(shape: str, width: float, height: float, pinch: float = 0.0) -> np.ndar
         unit = circle * (0.84 + 0.16 * np.abs(np.sin(4 * angle)))[:, None]
     elif shape in ("square", "rectangular"):
         unit = _rounded([(-1, -1), (1, -1), (1, 1), (-1, 1)], 0.14, pinch)
+    elif shape == "diamond":
+        unit = _rounded([(0, -1), (1, -0.2), (0, 1), (-1, -0.2)], 0.05, pinch)
     elif shape == "hexagonal":
         unit = _rounded([(-1, 0), (-0.5, -1), (0.5, -1), (1, 0), (0.5, 1), (-0.5, 1)], 0.08, pinch / 2)
     elif shape == "tapered":

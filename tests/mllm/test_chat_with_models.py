@@ -1,0 +1,56 @@
+"""The conversation beside real providers: a server that misbehaves, a server that comes up later, tiny models on this machine."""
+
+import pytest
+from server import Fake
+from tiny import FAMILIES
+
+from mllm_rec.agent.session import Session
+from mllm_rec.mllm.providers.scripted import Scripted
+from mllm_rec.pipeline import Model, advised, explain_item, open_shop, recommend
+
+
+@pytest.fixture(scope="module")
+def plain(workspace):
+    return open_shop(workspace)
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "silent", "half", "words"])
+def test_a_server_that_misbehaves_costs_nobody_an_answer(workspace, plain, fault, monkeypatch):
+    monkeypatch.setattr("mllm_rec.mllm.providers.openai._WAITS", (0.01,))
+    with Fake(fault=fault if fault in ("429", "500", "half") else "", schema=fault != "words") as server:
+        url = server.url if fault != "silent" else "http://127.0.0.1:1/v1"
+        shop = advised(workspace, plain, Model(f"openai:m@{url}", seconds=5.0))
+        reply = Session(shop, size=4).turn("a warm lamp")
+    expected = Session(plain, size=4).turn("a warm lamp")
+    assert reply.items == expected.items and [card.why for card in reply.cards] == [card.why for card in expected.cards]
+    down = " The model gave no answer, so order and reasons are without it."
+    assert reply.text == expected.text + (down if fault in ("429", "500", "silent") else "")
+
+
+def test_a_server_that_comes_up_later_is_found(workspace, plain, monkeypatch):
+    monkeypatch.setattr("mllm_rec.mllm.providers.later.AGAIN", 0.0)
+    monkeypatch.setattr("mllm_rec.mllm.providers.openai._WAITS", (0.01,))
+    asked = []
+    monkeypatch.setattr("mllm_rec.mllm.providers.later.OpenAI", lambda model, url: asked.append(url) or Scripted(lambda conversation: ""))
+    shop = advised(workspace, plain, Model("openai:m@http://127.0.0.1:1/v1", seconds=5.0))
+    assert "The model" not in Session(shop, size=4).turn("a lamp").text and asked == ["http://127.0.0.1:1/v1"]
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_a_tiny_model_of_random_weights(workspace, plain, family, tmp_path):
+    model = Model(str(FAMILIES[family](tmp_path / family)), seconds=60.0)
+    shop = advised(workspace, plain, model)
+    reply = Session(shop, size=3).turn("a warm lamp")
+    expected = Session(plain, size=3).turn("a warm lamp")
+    assert reply.items == expected.items and reply.text == expected.text
+    assert [card.why for card in reply.cards] == [card.why for card in expected.cards], "noise that cites is dropped as well"
+
+
+def test_explain_and_recommend_go_on_without_their_server(workspace, monkeypatch):
+    monkeypatch.setattr("mllm_rec.mllm.providers.openai._WAITS", (0.01,))
+    model = Model("openai:m@http://127.0.0.1:1/v1", seconds=5.0)
+    user, item = str(open_shop(workspace).data.users[0]), str(open_shop(workspace).catalog.item_ids[3])
+    value, text = explain_item(workspace, user, item, model)
+    assert value["claims"] == explain_item(workspace, user, item)[0]["claims"] and text.endswith("without it.")
+    listed, _ = recommend(workspace, user, k=3, explain=True, model=model)
+    assert [row["why"] for row in listed["items"]] == [row["why"] for row in recommend(workspace, user, k=3, explain=True)[0]["items"]]
