@@ -35,6 +35,8 @@ from mllm_rec.pipeline.workspace import Workspace
 TASKS = ("caption", "match", "word")
 #: Share of the examples that is held out, and the most of them; the most that a workspace gives.
 _HELD, _MOST_HELD, _MOST = 0.15, 300, 6_000
+#: Where the drawings of the base's own domain lie until the adapter is done.
+_REPLAY = "replay"
 #: Lists that reasons are learned from, and items of one.
 _LISTS, _LIST = 150, 4
 
@@ -76,17 +78,20 @@ def finetune(
     train = examples[: len(examples) - len(held)]
     if len(held) < 2:
         raise InputError(f"{len(examples)} examples are too few to learn from and to check; {2 / _HELD:.0f} are the least")
-    old = _replayed(local, prompt, replay, out) if replay and task == "caption" else []
+    old, old_schema = _replayed(local, prompt, replay + len(held), out) if replay and task == "caption" else ([], schema)
+    old_held, old = old[: len(held)], old[len(held) :]
     card = {"task": task, "base": local.base, "base name": base, "data": data_hash(train), "settings": vars(settings), "replayed": len(old)}
     if (found := _finished(out, card)) is None:
         out.mkdir(parents=True, exist_ok=True)
         tuned = Tuner(local, [*train, *old], _metric(task, schema, held), settings, out).run()
         card |= {"examples": len(train), "held out": len(held), "prompt": prompt.key, "metrics": tuned}
         if schema is not None:
-            card |= {"domain": schema.key(), **_calibrated(local, schema, held)}
+            assert old_schema is not None
+            card |= {"domain": schema.key(), **fit_calibration(pd.concat([_said(local, schema, held), _said(local, old_schema, old_held)]))}
             if local.gate is not None:
-                fit_gate(local, [_picture(one) for one in [*held, *old[: len(held)]]], out)
+                fit_gate(local, [_picture(one) for one in [*held, *old_held]], out)
         write_card(out, card)
+        shutil.rmtree(out / _REPLAY, ignore_errors=True)
         found = card
     if merge is not None:
         _merge(base, out, task, merge)
@@ -154,18 +159,19 @@ def _reasons(shop: Shop, prompt: Prompt, rng: np.random.Generator) -> Iterator[E
             yield word_example(prompt, str(shop.catalog.table["title"].iat[row] or ""), one)
 
 
-def _replayed(local: Local, prompt: Prompt, count: int, out: Path) -> list[Example]:
-    """Drawings of the domain that an embedded kind of model was made for."""
+def _replayed(local: Local, prompt: Prompt, count: int, out: Path) -> tuple[list[Example], CaptionSchema]:
+    """Drawings of the domain that an embedded kind of model was made for, and what there is to say of them."""
     path = local.folder / DOMAIN
     if not path.exists():
         raise InputError(f"--replay is for models that train-mllm made; {local.folder} has no {DOMAIN}")
     schema = CaptionSchema.of_domain(Domain.load(path))
     made = drawings(path, count, seed=3_000, hidden_share=0.1)
-    drawn = pixels(made, path, local.processor.image_processor.size["height"], out / "replay", progress=sys.stderr.isatty())
-    return [
+    drawn = pixels(made, path, local.processor.image_processor.size["height"], out / _REPLAY, progress=sys.stderr.isatty())
+    examples = [
         caption_example(prompt, schema, one.shown(), Image.fromarray(picture), **dict.fromkeys(prompt.inputs, ""))
         for one, picture in zip(made, drawn, strict=True)
     ]
+    return examples, schema
 
 
 def _metric(task: str, schema: CaptionSchema | None, held: list[Example]) -> Metric:
@@ -179,15 +185,13 @@ def _metric(task: str, schema: CaptionSchema | None, held: list[Example]) -> Met
 
 def _said(local: Local, schema: CaptionSchema, held: list[Example]) -> pd.DataFrame:
     """What the model says of pictures, its gate open: foreign or not is another question."""
+    if not held:
+        return pd.DataFrame(columns=["picture", "field", "true", "said", "confidence"])
     gate, local.gate = local.gate, None
     try:
         return judged(local, schema, [one.conversation for one in held], [one.truth for one in held])[0]
     finally:
         local.gate = gate
-
-
-def _calibrated(local: Local, schema: CaptionSchema, held: list[Example]) -> dict[str, Any]:
-    return dict(fit_calibration(_said(local, schema, held)))
 
 
 def _picture(example: Example) -> Image.Image:

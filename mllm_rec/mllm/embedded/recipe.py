@@ -69,7 +69,7 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
     said_of_items = [text for one in asked for text in (one.conversation[0]["content"][0]["text"], one.given, one.answer)]
     processor = new_processor([*(answer(schema, one.shown()) for one in made), "caption\n", *said_of_items], recipe.size)
     lessons = Lessons(pictures, made, asked, schema, processor, prompt_ids(processor), recipe)
-    model = Training(lessons, processor, recipe, work, device).run(progress=sys.stderr.isatty())
+    model = Training(lessons, processor, recipe, work, device).run()
     model.to("cpu", torch.float16).save_pretrained(out)
     shutil.copyfile(path, out / DOMAIN)
     processor.save_pretrained(out)

@@ -5,6 +5,7 @@ model learns to write captions. Text alone teaches the tower little; heads first
 """
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -209,7 +210,13 @@ class Training:
                 schedule.load_state_dict(found["schedule"])
             self.model.train()
             bar = tqdm(
-                range(first, steps), ("seeing", "saying")[stage], steps, initial=first, unit="step", disable=not progress, mininterval=2
+                range(first, steps),
+                ("seeing", "saying")[stage],
+                steps,
+                initial=first,
+                unit="step",
+                disable=not progress,
+                mininterval=2 if sys.stderr.isatty() else 30,
             )
             shown: dict[str, float] = {}
             for step in bar:
