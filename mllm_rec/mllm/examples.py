@@ -15,7 +15,7 @@ from mllm_rec.explain import Explanation
 from mllm_rec.mllm.caption import SIDE
 from mllm_rec.mllm.prompts import Prompt
 from mllm_rec.mllm.providers.base import Conversation
-from mllm_rec.mllm.rerank import match_item, match_question
+from mllm_rec.mllm.rerank import counted, match_item, match_question
 from mllm_rec.mllm.schema import PROSE, UNKNOWN, CaptionSchema
 from mllm_rec.mllm.word import FACTS, SENTENCES, answer, question
 
@@ -159,4 +159,5 @@ def match_examples(
             while number % 2 and row in own:
                 row = int(rng.integers(len(catalog)))
             answer = "no" if number % 2 else "yes"
-            yield Example(match_question(prompt, catalog, liked.tolist()), answer, match_item(catalog, row))
+            given = match_item(catalog, row, counted(catalog, liked.tolist()))
+            yield Example(match_question(prompt, catalog, liked.tolist()), answer, given)

@@ -33,22 +33,32 @@ def item_text(catalog: Catalog, row: int) -> str:
     return harmless("; ".join(said), _LONGEST)
 
 
-def leaning(catalog: Catalog, liked: Sequence[int]) -> str:
-    """The named values that liked items have most often, and how often: "color red 3; category lamp 2"."""
-    counts = Counter(f"{name} {value}" for row in liked for name, values in catalog.named(row).items() for value in values)
-    return "; ".join(f"{harmless(value, 40)} {count}" for value, count in counts.most_common(_LEANING)) or _NOBODY
+def counted(catalog: Catalog, liked: Sequence[int]) -> Counter[tuple[str, str]]:
+    """How often liked items have each named value: (column, value) to count."""
+    return Counter((name, value) for row in liked for name, values in catalog.named(row).items() for value in values)
+
+
+def leaning(counts: Counter[tuple[str, str]]) -> str:
+    """The values that are liked most often, and how often: "color red 3; category lamp 2"."""
+    return "; ".join(f"{_value(name, value)} {count}" for (name, value), count in counts.most_common(_LEANING)) or _NOBODY
+
+
+def _value(name: str, value: str) -> str:
+    return harmless(f"{name} {value}", 40)
 
 
 def match_question(prompt: Prompt, catalog: Catalog, liked: Sequence[int]) -> Conversation:
     """What is asked of every candidate: of nobody in particular where nothing is liked."""
     latest = list(liked)[-_PROFILE:][::-1]
-    said = {"profile": "; ".join(item_text(catalog, row) for row in latest) or _NOBODY, "leaning": leaning(catalog, liked)}
+    said = {"profile": "; ".join(item_text(catalog, row) for row in latest) or _NOBODY, "leaning": leaning(counted(catalog, liked))}
     return prompt.say(**{name: said[name] for name in prompt.inputs})
 
 
-def match_item(catalog: Catalog, row: int) -> str:
-    """A candidate, after which comes yes or no."""
-    return f"Item: {item_text(catalog, row)}\nSuits: "
+def match_item(catalog: Catalog, row: int, counts: Counter[tuple[str, str]]) -> str:
+    """A candidate with how often each of its values was liked, after which comes yes or no: "Item: Nola lamp; color red 3"."""
+    own = [(name, value) for name, values in catalog.named(row).items() for value in values[:4]]
+    said = [harmless(catalog.table["title"].iat[row] or "", 60), *(f"{_value(*pair)} {counts[pair]}" for pair in own)]
+    return f"Item: {'; '.join(said)}\nSuits: "
 
 
 class Reranker:
@@ -73,7 +83,9 @@ class Reranker:
         return self._score(liked, rows) - np.array([self._prior[row] for row in rows])
 
     def _score(self, liked: Sequence[int], rows: Sequence[int]) -> np.ndarray:
-        return self.provider.score(match_question(self.prompt, self.catalog, liked), [match_item(self.catalog, row) for row in rows])
+        counts = counted(self.catalog, liked)
+        items = [match_item(self.catalog, row, counts) for row in rows]
+        return self.provider.score(match_question(self.prompt, self.catalog, liked), items)
 
 
 def fused(retriever: np.ndarray, odds: np.ndarray, weight: float) -> np.ndarray:

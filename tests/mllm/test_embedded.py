@@ -26,6 +26,7 @@ TINY = Recipe(
     batch_size=8,
     head_steps=4,
     word_steps=6,
+    match_steps=4,
     keep_every=2,
     size=Size(side=32, paths=((4,), (8, 8)), dim=32),
 )

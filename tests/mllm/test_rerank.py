@@ -6,7 +6,7 @@ import pytest
 from mllm_rec.data.files import read_json
 from mllm_rec.mllm.prompts import load_prompt
 from mllm_rec.mllm.providers.scripted import Scripted
-from mllm_rec.mllm.rerank import Case, Reranker, fused, item_text, tuned
+from mllm_rec.mllm.rerank import Case, Reranker, fused, tuned
 from mllm_rec.pipeline.rerank import tune_rerank
 
 
@@ -44,11 +44,11 @@ def test_what_is_said_of_an_item_to_anyone_is_taken_off(workspace):
     from mllm_rec.data.catalog import Catalog
 
     catalog = Catalog.load(workspace.catalog)
-    shiny = item_text(catalog, 1)
+    titles = catalog.table["title"]
 
     def odds(prefix, continuation):
         known = "nothing that is known" not in prefix[-1]["content"][-1]["text"]
-        return (5.0 if shiny in continuation else 0.0) + (1.0 if known and item_text(catalog, 2) in continuation else 0.0)
+        return (5.0 if titles[1] in continuation else 0.0) + (1.0 if known and titles[2] in continuation else 0.0)
 
     model = Reranker(Scripted(lambda conversation: "yes", odds=odds), load_prompt("match"), catalog)
     assert model.odds([0], [1, 2, 3]).tolist() == [0.0, 1.0, 0.0]

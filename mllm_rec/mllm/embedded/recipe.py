@@ -61,10 +61,7 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
         raise InputError(f"{path} has no values for {', '.join(missing)}; the generator draws {', '.join(DRAWN)}")
     start, work = time.perf_counter(), out / "work"
     made = drawings(path, recipe.drawings, recipe.seed, recipe.hard_share, recipe.hidden_share)
-    held = drawings(path, recipe.validation, VALIDATION_SEED, 0.0, recipe.hidden_share)
-    side = recipe.size.side
-    pictures = pixels(made, path, side, work / "train")
-    held_pictures = pixels(held, path, side, work / "validation")
+    pictures = pixels(made, path, recipe.size.side, work / "train")
     asked = matches(path, recipe.matches, recipe.seed)
     said_of_items = [text for one in asked for text in (one.conversation[0]["content"][0]["text"], one.given, one.answer)]
     processor = new_processor([*(answer(schema, one.shown()) for one in made), "caption\n", *said_of_items], recipe.size)
@@ -73,6 +70,16 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
     model.to("cpu", torch.float16).save_pretrained(out)
     shutil.copyfile(path, out / DOMAIN)
     processor.save_pretrained(out)
+    card = judged_itself(out, path, recipe, work, start)
+    shutil.rmtree(work)
+    return card, card_text(card)
+
+
+def judged_itself(out: Path, path: Path, recipe: Recipe, work: Path, start: float) -> dict[str, Any]:
+    """Calibrate a trained model, fit its gate, judge it on drawings that it never saw, and write its card; the card."""
+    schema, side = CaptionSchema.of_domain(Domain.load(path)), recipe.size.side
+    held = drawings(path, recipe.validation, VALIDATION_SEED, 0.0, recipe.hidden_share)
+    held_pictures = pixels(held, path, side, work / "validation")
     card: dict[str, Any] = {"prompts": "embedded", "jobs": ["caption", "match"], "domain": schema.key()}
     write_json(out / CARD, card)
     local = Local(out)
@@ -101,8 +108,7 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
     write_json(out / CARD, card)
     with atomic(out / "README.md") as temporary:
         temporary.write_text(card_text(card), encoding="utf-8")
-    shutil.rmtree(work)
-    return card, card_text(card)
+    return card
 
 
 def judge_mllm(provider: Provider, domain_file: str | Path, count: int, seed: int, hard: bool = False) -> tuple[dict[str, Any], str]:

@@ -49,7 +49,7 @@ class ConvTokens(PreTrainedModel):
 
         He et al. Delving Deep into Rectifiers. ICCV 2015. Zagoruyko and Komodakis. DiracNets. 2017.
         """
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not getattr(module.weight, "_is_hf_initialized", False):  # else: loaded from a file
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.in_channels > 3:
                 with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The recipe of the embedded model: first to see, then to say.
+"""The recipe of the embedded model: first to see, then to say, then to judge what suits whom.
 
 The tower learns each field with a linear head; the heads are then kept as a lesser loss while the whole
 model learns to write captions. Text alone teaches the tower little; heads first is what makes it see.
@@ -33,7 +33,7 @@ class Recipe:
 
     drawings: int = 18_000
     validation: int = 1_500
-    matches: int = 12_000  #: questions whether an item suits, from invented shops
+    matches: int = 24_000  #: questions whether an item suits, from invented shops
     hard_share: float = 0.15  #: of the training drawings
     hidden_share: float = 0.12  #: views that hide something
     foreign_share: float = 0.06  #: of a batch: pictures of nothing, whose every field is unknown
@@ -41,6 +41,7 @@ class Recipe:
     head_steps: int = 5_500
     head_lr: float = 2e-3
     word_steps: int = 2_000
+    match_steps: int = 800
     word_lr: float = 1.2e-3
     tower_share: float = 0.5  #: of the learning rate, for the tower while words are learned
     head_weight: float = 0.3  #: of the heads' loss beside the words'
@@ -113,7 +114,7 @@ class Lessons:
 
     def match(self, generator: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Token ids ``(batch, length)`` of questions without their answer, the place of each one's last, and the answer's id."""
-        rows = torch.from_numpy(generator.integers(len(self.questions), size=self.recipe.batch_size))
+        rows = torch.from_numpy(generator.integers(len(self.questions), size=2 * self.recipe.batch_size))
         sizes = self.sizes[rows]
         asked = self.questions[rows, : int(sizes.max()) - 1]
         return asked, sizes - 2, self.questions[rows, sizes - 1]
@@ -170,7 +171,7 @@ def _foreign(drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 class Training:
-    """The two stages over one stream of batches, kept every few steps and taken up where it stopped."""
+    """The three stages over one stream of batches, kept every few steps and taken up where it stopped."""
 
     def __init__(self, lessons: Lessons, processor: Any, recipe: Recipe, folder: Path, device: str = "cpu"):
         torch.manual_seed(recipe.seed)
@@ -190,12 +191,13 @@ class Training:
         recipe, eyes = self.recipe, [*self.tower.parameters(), *self.heads.parameters()]
         seeing = {id(parameter) for parameter in eyes}
         tongue = [parameter for parameter in self.model.parameters() if id(parameter) not in seeing]
-        stages: list[tuple[int, Any, list[dict[str, Any]]]]
-        see = (recipe.head_steps, self._see, [{"params": eyes, "lr": recipe.head_lr}])
         slow = recipe.word_lr * recipe.tower_share
-        say = (recipe.word_steps, self._say, [{"params": eyes, "lr": slow}, {"params": tongue, "lr": recipe.word_lr}])
-        stages = [see, say]
-        for stage, (steps, loss, groups) in enumerate(stages):
+        stages: list[tuple[str, int, Callable[[np.random.Generator], dict[str, Tensor]], list[dict[str, Any]]]] = [
+            ("seeing", recipe.head_steps, self._see, [{"params": eyes, "lr": recipe.head_lr}]),
+            ("saying", recipe.word_steps, self._say, [{"params": eyes, "lr": slow}, {"params": tongue, "lr": recipe.word_lr}]),
+            ("matching", recipe.match_steps, self._match, [{"params": tongue, "lr": recipe.word_lr}]),
+        ]
+        for stage, (name, steps, loss, groups) in enumerate(stages):
             if found and found["stage"] > stage:
                 continue
             optimizer = torch.optim.AdamW(groups, weight_decay=0.02, betas=(0.9, 0.98))
@@ -209,9 +211,11 @@ class Training:
                 optimizer.load_state_dict(found["optimizer"])
                 schedule.load_state_dict(found["schedule"])
             self.model.train()
+            if name == "matching":
+                self.tower.eval().requires_grad_(False)
             bar = tqdm(
                 range(first, steps),
-                ("seeing", "saying")[stage],
+                name,
                 steps,
                 initial=first,
                 unit="step",
@@ -247,6 +251,19 @@ class Training:
         return self._head_terms(tokens, rows, 1.0)
 
     def _say(self, generator: np.random.Generator) -> dict[str, Tensor]:
+        said, tokens, rows = self._words(generator)
+        return {"words": said, **self._head_terms(tokens, rows, self.recipe.head_weight)}
+
+    def _match(self, generator: np.random.Generator) -> dict[str, Tensor]:
+        said, _, _ = self._words(generator)
+        asked, ends, answers = (part.to(self.device) for part in self.lessons.match(generator))
+        with fast(self.device):
+            hidden = self.model.model(input_ids=asked).last_hidden_state
+            logits = self.model.lm_head(hidden[torch.arange(len(asked)), ends])
+        return {"words": said, "match": F.cross_entropy(logits.float(), answers)}
+
+    def _words(self, generator: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss of a batch of captions, the tower's tokens, and the row of each picture in the targets."""
         pixels, rows = self.lessons.batch(generator)
         words = {name: value.to(self.device) for name, value in self.lessons.words(rows).items()}
         labels = words.pop("labels")
@@ -256,14 +273,7 @@ class Training:
             logits = self.model(pixel_values=pixels.to(self.device), **words).logits
         hook.remove()
         said = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=_IGNORED)
-        return {"words": said * 4, "match": self._match(generator), **self._head_terms(seen[0], rows, self.recipe.head_weight)}
-
-    def _match(self, generator: np.random.Generator) -> Tensor:
-        asked, ends, answers = (part.to(self.device) for part in self.lessons.match(generator))
-        with fast(self.device):
-            hidden = self.model.model(input_ids=asked).last_hidden_state
-            logits = self.model.lm_head(hidden[torch.arange(len(asked)), ends])
-        return F.cross_entropy(logits.float(), answers)
+        return 4 * said, seen[0], rows
 
     def _head_terms(self, tokens: Tensor, rows: Tensor, weight: float) -> dict[str, Tensor]:
         logits = self.heads(tokens)
