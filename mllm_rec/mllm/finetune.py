@@ -36,8 +36,8 @@ _STATE = "resume.pt"
 class Tuning:
     """How an adapter is trained."""
 
-    rank: int = 16
-    lr: float = 1e-3
+    rank: int = 32
+    lr: float | None = None  #: None: 4e-3 for models of up to ``SMALL`` parameters, 2e-4 for larger ones
     batch_size: int = 16
     steps: int = 600  #: at most
     check_every: int = 100  #: steps between two looks at the validation metric
@@ -82,7 +82,8 @@ class Tuner:
         local.model = model
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         accelerator = Accelerator(cpu=local.device == "cpu")
-        optimizer = torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=0.0)
+        rate = settings.lr or (4e-3 if is_small(local.model) else 2e-4)
+        optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._slope)
         model, optimizer = accelerator.prepare(model, optimizer)
         said = json.dumps([asdict(settings), local.base, data_hash(self.train)])
@@ -181,7 +182,7 @@ def _pieces(tokenizer: Any, example: Example) -> tuple[list[int], list[int]]:
 
 def adapted_layers(model: nn.Module) -> list[str]:
     """Names of the layers that get an adapter."""
-    small = sum(parameter.numel() for parameter in model.parameters()) <= SMALL
+    small = is_small(model)
     kinds = (nn.Linear, nn.Conv2d) if small else (nn.Linear,)
     found = [name for name, layer in model.named_modules() if isinstance(layer, kinds) and not name.endswith("lm_head")]
     return [name for name in found if small or "vision" not in name]
@@ -189,6 +190,11 @@ def adapted_layers(model: nn.Module) -> list[str]:
 
 def _told(step: int, measured: Mapping[str, float]) -> None:
     print(f"  step {step}: {', '.join(f'{name} {value:.4f}' for name, value in measured.items())}", file=sys.stderr)
+
+
+def is_small(model: nn.Module) -> bool:
+    """Whether a model has at most ``SMALL`` parameters."""
+    return sum(parameter.numel() for parameter in model.parameters()) <= SMALL
 
 
 def data_hash(examples: Sequence[Example]) -> str:
