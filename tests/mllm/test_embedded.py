@@ -98,6 +98,7 @@ shipped = pytest.mark.skipif(not EMBEDDED.exists(), reason="this checkout has no
 @shipped
 def test_the_model_that_ships():
     model = load_provider("embedded")
+    assert model.name == "embedded" and model.jobs == {"caption", "match"}
     card = json.loads((EMBEDDED / CARD).read_text())
     assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) <= 15_000_000
     unseen = drawings(DOMAIN, 120, seed=77, hidden_share=0.25)

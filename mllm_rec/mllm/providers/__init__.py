@@ -77,4 +77,6 @@ def load_provider(name: str, adapters: Sequence[Path] = (), patient: bool = Fals
 
     if name == "embedded" and not EMBEDDED.exists():
         raise InputError("the embedded model is not part of this installation; 'mllm-rec train-mllm' makes it, or say --mllm none")
-    return Local(EMBEDDED if name == "embedded" else name, adapters=adapters)
+    local = Local(EMBEDDED if name == "embedded" else name, adapters=adapters)
+    local.name = name
+    return local
