@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 
 from mllm_rec.agent.reply import Shop, explanations
@@ -70,6 +71,8 @@ def finetune(
     """
     if base in ("none", "") or base.startswith("openai:"):
         raise InputError(f"'{base}' can't be trained here; --base wants embedded, or a model's folder or hub name")
+    if qlora and not torch.cuda.is_available():
+        raise InputError("4-bit training (--qlora) needs a GPU, and there is none here; leave --qlora out")
     local = Local(EMBEDDED if base == "embedded" else base, bits=4 if qlora else None)
     prompt = prompt_for(task, local)
     schema = caption_schema(workspace, Catalog.load(workspace.catalog)) if task == "caption" else None
@@ -215,4 +218,6 @@ def _text(out: Path, card: dict[str, Any], merge: Path | None) -> str:
     metrics = card["metrics"]
     lines = [f"{out}: {card['task']} on {card['base name']}, {card['examples']} examples, best after {metrics['step']} steps"]
     lines += [f"  {name}: {worth:.4f} before, {metrics['after'][name]:.4f} after" for name, worth in metrics["before"].items()]
+    if all(metrics["after"][name] <= worth for name, worth in metrics["before"].items()):
+        lines.append("  no gain over the base: more --steps, more examples or another --lr may help")
     return "\n".join([*lines, *([f"base and adapter as one model: {merge}"] if merge else [])])
