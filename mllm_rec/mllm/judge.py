@@ -13,7 +13,7 @@ from mllm_rec.mllm.providers.base import Conversation, Provider
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 
 _BINS = 15
-#: What is aimed at: wrong among stated, unknown among all that the picture shows.
+#: What the floors aim at: wrong among stated (a little below the goal of .04, for validation is a sample), unknown among shown.
 GOALS = {"wrong": 0.036, "unknown": 0.10}
 
 
