@@ -202,7 +202,7 @@ class Session:
         if not allowed.any():
             steps = relaxations(self.state, shop.catalog, may)
             return self._reply(answers.nothing(self, lead, said, bool(steps)), (), {}, steps)
-        advice = shop.advisor.turn() if shop.advisor else None
+        advice = self._advice()
         ranked = self._ranked(allowed, advice)
         rows = ranked.items.tolist()
         against = (
@@ -222,7 +222,7 @@ class Session:
             InputError: the catalog has no such item.
         """
         ranked = self.shop.candidates.measure(self._request(self._open()), [self.shop.catalog.position(item_id)])
-        advice = self.shop.advisor.turn() if self.shop.advisor else None
+        advice = self._advice()
         return explanations(self.shop, self.state, ranked, self._history(), self.user, (), advice)[0], self._noted("", advice)
 
     def _ranked(self, allowed: np.ndarray, advice: Advice | None) -> Ranked:
@@ -232,6 +232,10 @@ class Session:
             return self.rank(allowed, self.size)
         liked = [*self._history(), *self._rows(self.state.liked)]
         return advice.reranked(self.rank(allowed, max(self.size, CANDIDATES)), liked).rows(slice(0, self.size))
+
+    def _advice(self) -> Advice | None:
+        """What the shop's model can do for one turn; None where it has no model."""
+        return self.shop.advisor.turn() if self.shop.advisor else None
 
     def _noted(self, text: str, advice: Advice | None) -> str:
         """A text, with a line on the model where it gave no answer."""
@@ -286,7 +290,7 @@ class Session:
         shares = self._last.signals if self._last else ()
         if card is None:
             ranked = self.shop.candidates.measure(self._request(fits), [row])
-            advice = self.shop.advisor.turn() if self.shop.advisor else None
+            advice = self._advice()
             card = cards(self.shop, self.state, ranked, self._history(), self.user, (), self.words, advice)[0]
             shares = signals(ranked.parts, self.words)
         title = self.shop.item_title(item_id)

@@ -31,17 +31,18 @@ def caption_schema(workspace: Workspace, catalog: Catalog) -> CaptionSchema:
     Raises:
         InputError: there is nothing to say.
     """
-    schema = CaptionSchema.of_domain(_domain(workspace))
+    schema = CaptionSchema.of_domain(domain_of(workspace))
     return schema if schema.fields else CaptionSchema.of_catalog(catalog)
 
 
-def _domain(workspace: Workspace) -> Domain:
+def domain_of(workspace: Workspace) -> Domain:
+    """What people call the fields and values of a workspace; empty where it has no domain file."""
     return Domain.load(workspace.domain) if workspace.domain.exists() else Domain()
 
 
 def chosen_model(workspace: Workspace, said: str | None, adapters: Sequence[Path] = ()) -> str:
     """The model asked for; else the embedded one where this is its own domain or that of an adapter; else none."""
-    own = CaptionSchema.of_domain(_domain(workspace))
+    own = CaptionSchema.of_domain(domain_of(workspace))
     known = {read_card(adapter).get("domain") for adapter in adapters} | ({read_json(_CARD)["domain"]} if _CARD.exists() else set())
     at_home = bool(own.fields) and own.key() in known
     return named(said, "embedded" if at_home else "none")

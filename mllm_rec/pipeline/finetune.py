@@ -29,11 +29,10 @@ from mllm_rec.mllm.prompts import Prompt, prompt_for
 from mllm_rec.mllm.providers import EMBEDDED
 from mllm_rec.mllm.providers.local import Local
 from mllm_rec.mllm.schema import CaptionSchema
-from mllm_rec.pipeline.caption import caption_schema
+from mllm_rec.pipeline.caption import caption_schema, domain_of
 from mllm_rec.pipeline.serve import open_shop
 from mllm_rec.pipeline.workspace import Workspace
 
-TASKS = ("caption", "match", "word")
 #: Share of the examples that is held out, and the most of them; the most that a workspace gives.
 _HELD, _MOST_HELD, _MOST = 0.15, 300, 6_000
 #: Where the drawings of the base's own domain lie until the adapter is done.
@@ -132,7 +131,7 @@ def _from_workspace(workspace: Workspace, task: str, prompt: Prompt, schema: Cap
 def _captions(workspace: Workspace, prompt: Prompt, schema: CaptionSchema, rng: np.random.Generator) -> list[Example]:
     """Pictures with what the catalog says of them; what it doesn't say, or no picture shows, is left open."""
     catalog = Catalog.load(workspace.catalog)
-    domain = Domain.load(workspace.domain) if workspace.domain.exists() else Domain()
+    domain = domain_of(workspace)
     visible = {name for name in schema.fields if name not in domain.fields or domain.fields[name].shown}
     made: list[Example] = []
     for row in rng.permutation(len(catalog)).tolist():

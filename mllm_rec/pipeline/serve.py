@@ -12,13 +12,12 @@ from mllm_rec.agent.reply import Shop
 from mllm_rec.agent.vocabulary import Vocabulary
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.dataset import Dataset
-from mllm_rec.data.domain import Domain
 from mllm_rec.data.files import read_json, write_json
 from mllm_rec.encoders import load_encoder
 from mllm_rec.errors import InputError
 from mllm_rec.explain import Explainer
 from mllm_rec.optimization.fit import fit
-from mllm_rec.pipeline.caption import known_catalog
+from mllm_rec.pipeline.caption import domain_of, known_catalog
 from mllm_rec.pipeline.runs import CHOICE, Runs, positions
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.recommender import Recommender, create, with_settings
@@ -81,7 +80,7 @@ def open_shop(workspace: Workspace, exclude: Path | None = None) -> Shop:
     data = Dataset.load(workspace.root, *WHOLE)
     system = serving_system(workspace, data)
     encoders = {path.stem: load_encoder(path) for path in sorted((workspace.root / "encoders").glob("*.safetensors"))}
-    domain = Domain.load(workspace.domain) if workspace.domain.exists() else Domain()
+    domain = domain_of(workspace)
     name = workspace.manifest().get("source", "")
     return Shop(
         catalog=catalog,

@@ -55,7 +55,7 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
     Raises:
         InputError: the domain can't be drawn.
     """
-    path = Path(domain_file) if Path(domain_file).is_file() else resources.path(str(domain_file))
+    path = _found(domain_file)
     schema = CaptionSchema.of_domain(Domain.load(path))
     if missing := [name for name in DRAWN if name not in schema.fields]:
         raise InputError(f"{path} has no values for {', '.join(missing)}; the generator draws {', '.join(DRAWN)}")
@@ -121,7 +121,7 @@ def judge_mllm(provider: Provider, domain_file: str | Path, count: int, seed: in
         seed: below 2^20; 1, 1000, 2000 and 2001 are the recipe's own.
         hard: harder drawings.
     """
-    path = Path(domain_file) if Path(domain_file).is_file() else resources.path(str(domain_file))
+    path = _found(domain_file)
     schema = CaptionSchema.of_domain(Domain.load(path))
     unseen = drawings(path, count, seed, float(hard), Recipe.hidden_share)
     with tempfile.TemporaryDirectory() as folder:
@@ -174,3 +174,8 @@ def _rows_text(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
         ]
         lines.append("| " + " | ".join("-" if cell != cell else str(cell) for cell in cells) + " |")
     return lines
+
+
+def _found(domain_file: str | Path) -> Path:
+    """A domain file by its path, or by its name under ``prompts/``."""
+    return Path(domain_file) if Path(domain_file).is_file() else resources.path(str(domain_file))
