@@ -3,15 +3,17 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.explain import Explainer, Explanation
 from mllm_rec.mllm.prompts import prompt_for
-from mllm_rec.mllm.providers import Provider
+from mllm_rec.mllm.providers import Provider, UnreachableError
 from mllm_rec.mllm.rerank import Reranker, standard
 from mllm_rec.mllm.word import worded
 from mllm_rec.retrieval.candidates import Ranked
@@ -37,7 +39,8 @@ class Advisor:
         scores = weight > 0 and "score" in provider.capabilities()
         self.reranker = Reranker(provider, prompt_for("match", provider), catalog) if scores else None
         self.word_prompt = prompt_for("word", provider) if "word" in provider.jobs else None
-        self._worker = ThreadPoolExecutor(1, "model")
+        self._waiting: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        Thread(target=self._work, name="model", daemon=True).start()
 
     def turn(self) -> "Advice":
         """What it can do for one turn, whose time begins now."""
@@ -45,11 +48,22 @@ class Advisor:
 
     def submit(self, work: Callable[[], T], seconds: float) -> T:
         """The work's result, or TimeoutError after ``seconds``; work that has not begun by then is dropped."""
-        future = self._worker.submit(work)
+        future: Future[T] = Future()
+        self._waiting.put((future, work))
         try:
             return future.result(timeout=seconds)
         finally:
             future.cancel()
+
+    def _work(self) -> None:
+        """One after another; in a thread that a program doesn't wait for when it ends."""
+        while True:
+            future, work = self._waiting.get()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work())
+                except Exception as error:
+                    future.set_exception(error)
 
 
 class Advice:
@@ -102,6 +116,8 @@ class Advice:
             return self.advisor.submit(work, max(self._end - time.monotonic(), 0.0))
         except TimeoutError:
             self.failed = "model_late"
+        except UnreachableError:  # said already by whoever looked for it
+            self.failed = "model_down"
         except Exception as error:  # a model may fail in any way, and no way may cost the person an answer
             self.failed = "model_down"
             _log.warning("%s gave no answer: %s", self.advisor.provider.name, error)

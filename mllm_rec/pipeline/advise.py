@@ -63,7 +63,7 @@ def advised(workspace: Workspace, shop: Shop, model: Model, rerank: bool = True)
     tasks = {read_card(folder).get("task", "word") for folder in adapters}
     if not weight and "word" not in jobs(name) | tasks:
         return shop
-    provider = load_provider(name, adapters, patient=True)
+    provider = load_provider(name, adapters, patience=model.seconds)
     if provider is None:
         if model.adapters:
             raise InputError("--adapter needs a model to be put on; name it with --mllm")

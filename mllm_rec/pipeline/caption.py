@@ -17,12 +17,12 @@ from mllm_rec.mllm.adapters import CARD, WEIGHTS, read_card
 from mllm_rec.mllm.caption import Captioner
 from mllm_rec.mllm.features import caption_features, caption_table, enriched
 from mllm_rec.mllm.prompts import load_prompt
-from mllm_rec.mllm.providers import EMBEDDED, load_provider, named
+from mllm_rec.mllm.providers import load_provider, model_folder, named
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 from mllm_rec.pipeline.workspace import Workspace
 
 #: The model's card, beside its weights.
-_CARD = EMBEDDED / CARD
+_CARD = model_folder("embedded") / CARD
 
 
 def caption_schema(workspace: Workspace, catalog: Catalog) -> CaptionSchema:
@@ -68,7 +68,7 @@ def caption(workspace: Workspace, said: str | None = None, adapters: Sequence[Pa
         if pictured and said is None:
             print("  no captions: the embedded model knows its own drawings only; --mllm names a model for these pictures", file=sys.stderr)
         return name
-    folder = EMBEDDED if name == "embedded" else Path(name)
+    folder = model_folder(name)
     schema = caption_schema(workspace, catalog)
     before = workspace.manifest().get("captions", {})
     inputs = {

@@ -26,7 +26,6 @@ from mllm_rec.mllm.examples import Example, caption_example, match_examples, rea
 from mllm_rec.mllm.finetune import Metric, Tuner, Tuning, data_hash, token_accuracy, write_card
 from mllm_rec.mllm.judge import accuracy, fit_calibration, judged, match_auc
 from mllm_rec.mllm.prompts import Prompt, prompt_for
-from mllm_rec.mllm.providers import EMBEDDED
 from mllm_rec.mllm.providers.local import Local
 from mllm_rec.mllm.schema import CaptionSchema
 from mllm_rec.pipeline.caption import caption_schema, domain_of
@@ -72,7 +71,7 @@ def finetune(
         raise InputError(f"'{base}' can't be trained here; --base wants embedded, or a model's folder or hub name")
     if qlora and not torch.cuda.is_available():
         raise InputError("4-bit training (--qlora) needs a GPU, and there is none here; leave --qlora out")
-    local = Local(EMBEDDED if base == "embedded" else base, bits=4 if qlora else None)
+    local = Local(base, bits=4 if qlora else None)
     prompt = prompt_for(task, local)
     schema = caption_schema(workspace, Catalog.load(workspace.catalog)) if task == "caption" else None
     examples = read_examples(data, prompt, schema) if data is not None else _from_workspace(workspace, task, prompt, schema)
@@ -202,7 +201,7 @@ def _picture(example: Example) -> Image.Image:
 
 def _merge(base: str, adapter: Path, task: str, out: Path) -> None:
     """Base and adapter as one model in a folder of its own, with what is known of both."""
-    local = Local(EMBEDDED if base == "embedded" else base)
+    local = Local(base)
     local.use(adapter)
     local.model.merge_and_unload().save_pretrained(out)
     local.processor.save_pretrained(out)

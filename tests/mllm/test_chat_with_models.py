@@ -1,10 +1,17 @@
 """The conversation beside real providers: a server that misbehaves, a server that comes up later, tiny models on this machine."""
 
+import socket
+import time
+from dataclasses import replace
+
 import pytest
 from server import Fake
 from tiny import FAMILIES
 
+from mllm_rec.agent.advisor import Advisor
 from mllm_rec.agent.session import Session
+from mllm_rec.mllm.providers import UnreachableError
+from mllm_rec.mllm.providers.later import Later
 from mllm_rec.mllm.providers.scripted import Scripted
 from mllm_rec.pipeline import Model, advised, explain_item, open_shop, recommend
 
@@ -31,9 +38,28 @@ def test_a_server_that_comes_up_later_is_found(workspace, plain, monkeypatch):
     monkeypatch.setattr("mllm_rec.mllm.providers.later.AGAIN", 0.0)
     monkeypatch.setattr("mllm_rec.mllm.providers.openai._WAITS", (0.01,))
     asked = []
-    monkeypatch.setattr("mllm_rec.mllm.providers.later.OpenAI", lambda model, url: asked.append(url) or Scripted(lambda conversation: ""))
-    shop = advised(workspace, plain, Model("openai:m@http://127.0.0.1:1/v1", seconds=5.0))
-    assert "The model" not in Session(shop, size=4).turn("a lamp").text and asked == ["http://127.0.0.1:1/v1"]
+
+    def up(model, url, **_):
+        asked.append(url)
+        if len(asked) == 1:
+            raise UnreachableError("not yet")
+        return Scripted(lambda conversation: "")
+
+    monkeypatch.setattr("mllm_rec.mllm.providers.later.OpenAI", up)
+    later = Later("m", "http://127.0.0.1:1/v1", 5.0)
+    shop = replace(plain, advisor=Advisor(later, plain.catalog, plain.explainer))
+    while not asked:
+        time.sleep(0.01)
+    assert "The model" not in Session(shop, size=4).turn("a lamp").text and len(asked) == 2
+
+
+def test_a_server_that_says_nothing_costs_no_more_than_the_turn_has(workspace, plain):
+    """It takes the connection and never answers; neither the start of the shop nor a turn waits for it."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        start = time.monotonic()
+        shop = advised(workspace, plain, Model(f"openai:m@http://127.0.0.1:{mute.getsockname()[1]}/v1", seconds=0.5))
+        reply = Session(shop, size=4).turn("a warm lamp")
+        assert time.monotonic() - start < 5 and reply.cards and "The model took too long" in reply.text
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))

@@ -1,7 +1,6 @@
 """Models behind one protocol, and the one string that names them everywhere."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,8 +18,10 @@ __all__ = [
     "Conversation",
     "Provider",
     "ProviderError",
+    "UnreachableError",
     "jobs",
     "load_provider",
+    "model_folder",
     "named",
 ]
 
@@ -35,21 +36,27 @@ def named(said: str | None, default: str = "none") -> str:
     return said or os.environ.get(MODEL) or default
 
 
+def model_folder(name: str) -> Path:
+    """Where a model on this machine lies; for a name on the hub there is no such folder."""
+    return EMBEDDED if name == "embedded" else Path(name)
+
+
 def jobs(name: str) -> frozenset[str]:
     """What a model can be asked to do, as its card says, without loading it; none for ``none``."""
     if name == "none":
         return frozenset()
-    card = (EMBEDDED if name == "embedded" else Path(name)) / CARD
+    card = model_folder(name) / CARD
     return frozenset(read_json(card).get("jobs", JOBS)) if card.exists() else JOBS
 
 
-def load_provider(name: str, adapters: Sequence[Path] = (), patient: bool = False) -> Provider | None:
+def load_provider(name: str, adapters: Sequence[Path] = (), patience: float | None = None) -> Provider | None:
     """The model that a name stands for: ``embedded``, ``none`` (gives None), ``openai:MODEL@URL``, a folder or a hub name.
 
     Args:
         name: of the model.
         adapters: folders of LoRA adapters for it.
-        patient: a server that doesn't answer is no error; it is looked for again later.
+        patience: seconds that a server may take for anything, its start included; one that takes longer is no error,
+            but looked for again later. None: a server must answer now.
 
     Raises:
         InputError: there is no such model, or it can't be used; the message says what to do.
@@ -57,26 +64,19 @@ def load_provider(name: str, adapters: Sequence[Path] = (), patient: bool = Fals
     if name == "none":
         return None
     if name.startswith("openai:"):
-        from mllm_rec.mllm.providers.openai import OpenAI
+        from mllm_rec.mllm.providers.openai import OpenAI, check_address
 
         model, _, url = name.removeprefix("openai:").partition("@")
         if not model or not url:
             raise InputError(f"'{name}' must be openai:MODEL@URL, like openai:llava@http://127.0.0.1:8000/v1")
         if adapters:
             raise InputError(f"'{name}' runs on a server, so --adapter can't be put on it here; load the adapter there")
-        try:
+        check_address(model, url)
+        if patience is None:
             return OpenAI(model, url)
-        except UnreachableError as error:
-            if not patient:
-                raise
-            from mllm_rec.mllm.providers.later import Later
+        from mllm_rec.mllm.providers.later import Later
 
-            print(f"  {error}; it is tried again later, and answers do without it till then", file=sys.stderr)
-            return Later(model, url)
+        return Later(model, url, patience)
     from mllm_rec.mllm.providers.local import Local
 
-    if name == "embedded" and not EMBEDDED.exists():
-        raise InputError("the embedded model is not part of this installation; 'mllm-rec train-mllm' makes it, or say --mllm none")
-    local = Local(EMBEDDED if name == "embedded" else name, adapters=adapters)
-    local.name = name
-    return local
+    return Local(name, adapters=adapters)

@@ -13,8 +13,12 @@ import numpy as np
 from mllm_rec.data.files import digest
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD, WEIGHTS, check_base, read_card
+from mllm_rec.mllm.providers import model_folder
 from mllm_rec.mllm.providers.base import CAPABILITIES, JOBS, Answer, Conversation, ProviderError
 
+#: Seconds that the hub may take to say whether it has a model.
+_HUB_SECONDS = 10.0
+_WANTED = "--mllm wants embedded, none, a model's folder or hub name, or openai:MODEL@URL"
 #: What lies in a folder that holds pickles instead of safetensors.
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
@@ -23,7 +27,7 @@ class Local:
     """A model loaded by ``AutoModelForImageTextToText``.
 
     Args:
-        model: folder, or name on the hub; read from the local cache only where ``HF_HUB_OFFLINE`` is set.
+        model: ``embedded``, a folder, or a name on the hub; read from the local cache only where ``HF_HUB_OFFLINE`` is set.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; None: a GPU if there is one.
         dtype: of the weights: ``float32``, ``bfloat16``, ``float16``; None: as saved on a GPU, float32 elsewhere.
         bits: 8 or 4 quantizes by bitsandbytes.
@@ -54,7 +58,7 @@ class Local:
         if bits == 4 and device == "cpu":
             raise InputError("4-bit models can't answer on a CPU (bitsandbytes has no kernel for single rows there); use 8 bits or a GPU")
         self.name, self.device, self.batch_size = str(model), device, batch_size
-        self.folder = Path(model)
+        self.folder = model_folder(self.name)
         self._check_folder()
         self.model, self.processor = self._load(dtype, bits)
         self.card = json.loads((self.folder / CARD).read_text(encoding="utf-8")) if (self.folder / CARD).exists() else {}
@@ -76,10 +80,11 @@ class Local:
 
     def _check_folder(self) -> None:
         if not self.folder.is_dir():
+            if self.name == "embedded":
+                raise InputError("the embedded model is not part of this installation; 'mllm-rec train-mllm' makes it, or say --mllm none")
             if self.folder.is_absolute() or self.name.startswith((".", "~")):
-                raise InputError(
-                    f"there is no folder {self.folder}; --mllm wants embedded, none, a model's folder or hub name, or openai:MODEL@URL"
-                )
+                raise InputError(f"there is no folder {self.folder}; {_WANTED}")
+            self._check_hub()
             return
         if not (self.folder / "config.json").exists():
             raise InputError(f"{self.folder} holds no model: config.json is missing")
@@ -92,6 +97,17 @@ class Local:
                 f"{self.folder} has no processor (processor_config.json); save it beside the model (processor.save_pretrained)"
             )
 
+    def _check_hub(self) -> None:
+        """Ask the hub once for a model that isn't in the local cache; loading alone would try again for minutes."""
+        from huggingface_hub import HfApi, try_to_load_from_cache
+
+        try:
+            if not isinstance(try_to_load_from_cache(self.name, "config.json"), str):
+                HfApi().model_info(self.name, timeout=_HUB_SECONDS)
+        except Exception as error:  # the hub's client has an error of its own for each way of having no such model
+            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(f"there is no folder '{self.name}', and the hub gave no such model ({why}); {_WANTED}") from error
+
     def _load(self, dtype: str | None, bits: int | None) -> tuple[Any, Any]:
         import torch
         import transformers
@@ -99,6 +115,7 @@ class Local:
 
         import mllm_rec.mllm.embedded.tower  # noqa: F401 (registers the tower)
 
+        source = str(self.folder) if self.folder.is_dir() else self.name
         wanted: dict[str, Any] = {"trust_remote_code": False}
         weights: dict[str, Any] = {
             "use_safetensors": True,
@@ -109,8 +126,8 @@ class Local:
             weights["device_map"] = {"": self.device}
         try:
             with _quiet():
-                processor = AutoProcessor.from_pretrained(self.name, **wanted)
-                model = AutoModelForImageTextToText.from_pretrained(self.name, **weights, **wanted)
+                processor = AutoProcessor.from_pretrained(source, **wanted)
+                model = AutoModelForImageTextToText.from_pretrained(source, **weights, **wanted)
         except (OSError, ValueError, KeyError, ImportError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(f"'{self.name}' can't be loaded as an image-text-to-text model: {first}") from error

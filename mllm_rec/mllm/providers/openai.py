@@ -44,11 +44,7 @@ class OpenAI:
     def __init__(self, model: str, url: str, timeout: float = 60.0, retries: int = 3, workers: int = 8):
         from llama_index.llms.openai_like import OpenAILike
 
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"'{url}' is not a server's address; it must be like http://127.0.0.1:8000/v1")
-        if parts.username or parts.password:
-            raise InputError(f"the address of '{model}' holds a user name or password; put the key into {KEY} instead")
+        check_address(model, url)
         self.name, self.prompts, self.jobs = f"openai:{model}@{url}", "v1", JOBS
         self.key = hashlib.sha256(self.name.encode()).hexdigest()[:16]
         self.retries, self.workers = retries, workers
@@ -136,7 +132,9 @@ class OpenAI:
         try:
             first = self._call(lambda: self._client.chat(_messages(_words("Say hello.")), max_tokens=4, temperature=0.0, logprobs=True))
         except ProviderError as error:
-            raise UnreachableError(f"no answer from '{self.name}': {error}; is the server up, and does it serve this model?") from None
+            raise UnreachableError(
+                f"no answer from '{self.name}' ({str(error).rstrip('.')}); is the server up, and does it serve this model?"
+            ) from None
         found = {"stream"}
         if _answer(first).tokens:
             found |= {"logprobs", "score"}
@@ -193,6 +191,19 @@ class OpenAI:
         said = str(error) or type(error).__name__
         said = said.replace(self._secret, "***") if self._secret else said
         return ProviderError(f"{type(error).__name__}: {said[:300]}")
+
+
+def check_address(model: str, url: str) -> None:
+    """Refuse an address that no server can have, or that holds a secret.
+
+    Raises:
+        InputError: it does.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(f"'{url}' is not a server's address; it must be like http://127.0.0.1:8000/v1")
+    if parts.username or parts.password:
+        raise InputError(f"the address of '{model}' holds a user name or password; put the key into {KEY} instead")
 
 
 def _words(text: str) -> Conversation:
