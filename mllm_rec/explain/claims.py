@@ -81,12 +81,19 @@ def _values(kind, rows, catalog, words, spread) -> Spoken:
     for (field, titles), members in groups.items():
         for start in range(0, len(members), 2):
             pair = members[start : start + 2]
-            parts = {"values": words.listed([str(cited[0].value) for cited in pair]), "titles": words.listed(titles)}
+            parts = {"values": _phrase(pair, words), "titles": words.listed(titles)}
             cited = [row for member in pair for row in member]
             if field:
                 yield cited, words.say(f"{kind}_named", field=evidence_word(catalog, field), **parts)
             else:
                 yield cited, words.say(kind, **parts)
+
+
+def _phrase(pair: list[list[Evidence]], words: Wording) -> str:
+    """Two values in words: "plain and leather", but "plain bag" where one of them is the noun."""
+    ordered = sorted(pair, key=lambda cited: cited[0].field == "category")
+    values = [str(cited[0].value) for cited in ordered]
+    return " ".join(values) if ordered[-1][0].field == "category" else words.listed(values)
 
 
 def _is_a_kind(value: str) -> bool:

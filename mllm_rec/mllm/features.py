@@ -14,19 +14,21 @@ from mllm_rec.encoders.attributes import Attributes
 from mllm_rec.encoders.text import Text
 from mllm_rec.interaction.bridge import item_attribute_graph, propagate
 from mllm_rec.mllm.caption import Caption, calibrated
-from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
+from mllm_rec.mllm.schema import PROSE, UNKNOWN, CaptionSchema
 
 #: Calibrated confidence from which a value counts as known, where the catalog knows none.
 KNOWN = 0.8
 #: Weight of what items that share values bring to an attribute vector.
 SHARED = 0.5
 COLUMNS = ["item_id", "field", "value", "confidence", "source", "conflict"]
+#: Where a value comes from: the picture alone, or the picture and the catalog; None where nothing is stated.
+PICTURE, BOTH = "picture", "both"
 
 
 def caption_table(
     catalog: Catalog, captions: Mapping[int, Caption], schema: CaptionSchema, card: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """One row per captioned item, field and value.
+    """One row per captioned item, field and value; the sentence is the field ``caption``, where there is one.
 
     Args:
         catalog: its own values tell whether a value is seen only in the picture or known besides.
@@ -36,7 +38,7 @@ def caption_table(
 
     Returns:
         item_id, field, value ("unknown" where the picture doesn't show it), confidence (calibrated; NaN: not told), source
-        ("picture", or "both" where the catalog says the same), conflict (the catalog says otherwise).
+        ("picture", or "both" where the catalog says the same; None for what is unknown), conflict (the catalog says otherwise).
     """
     temperature, floor = (dict((card or {}).get(name, {})) for name in ("temperature", "floor"))
     rows: list[tuple[Any, ...]] = []
@@ -55,12 +57,21 @@ def caption_table(
             for value, confidence in known or [(UNKNOWN, np.nan)]:
                 agrees = value in own
                 conflict = value != UNKNOWN and bool(own) and not agrees
-                rows.append((catalog.item_ids[row], name, value, confidence, "both" if agrees else "picture", conflict))
+                source = None if value == UNKNOWN else BOTH if agrees else PICTURE
+                rows.append((catalog.item_ids[row], name, value, confidence, source, conflict))
+        if caption.sentence:
+            rows.append((catalog.item_ids[row], PROSE, caption.sentence, np.nan, PICTURE, False))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def fields_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without its sentences."""
+    return table[table["field"] != PROSE]
 
 
 def by_item(table: pd.DataFrame, catalog: Catalog, least: float = 0.0) -> dict[str, list[tuple[str, ...]]]:
     """By field, the known values of each row of the catalog; those less sure than ``least`` left out, those of untold confidence kept."""
+    table = fields_of(table)
     found: dict[str, list[tuple[str, ...]]] = {name: [()] * len(catalog) for name in table["field"].unique()}
     known = table[(table["value"] != UNKNOWN) & ~(table["confidence"] < least)]
     for (item_id, name), values in known.groupby(["item_id", "field"], sort=False)["value"]:
@@ -123,7 +134,7 @@ def caption_features(
 
 def _two_hops(table: pd.DataFrame, catalog: Catalog, x: Tensor) -> Tensor:
     """What reaches each item from those that share its values, ``(num_items, width)``."""
-    known = table[table["value"] != UNKNOWN]
+    known = fields_of(table[table["value"] != UNKNOWN])
     rows = torch.tensor([catalog.positions[item] for item in known["item_id"]], dtype=torch.int64)
     codes, values = pd.factorize(known["field"].astype(str) + "=" + known["value"].astype(str))
     weights = torch.from_numpy(known["confidence"].fillna(1.0).clip(lower=1e-3).to_numpy(np.float32))

@@ -1,28 +1,33 @@
 """A contact sheet: pictures with what the model said of them and how sure it was."""
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.pictures import opened
+from mllm_rec.mllm.features import BOTH, fields_of
+from mllm_rec.mllm.schema import PROSE
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _SIDE, _LINE, _COLUMNS, _WIDTH = 240, 15, 4, 300
+#: Letters of a line, and lines of a sentence.
+_LETTERS, _SENTENCE = 48, 3
 
 
 def caption_sheet(catalog: Catalog, table: pd.DataFrame, count: int) -> "Image.Image":
-    """The first ``count`` captioned items, four to a row: picture, title, and by field value and confidence.
+    """The first ``count`` captioned items, four to a row: picture, title, by field value and confidence, and the sentence.
 
     A "!" marks a value that the catalog contradicts, a "*" one that it confirms.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    fields = list(table["field"].unique())
+    fields = list(fields_of(table)["field"].unique())
     items = list(dict.fromkeys(item for item in table["item_id"] if item in catalog.positions))[:count]
-    height = _SIDE + _LINE * (len(fields) + 2)
+    height = _SIDE + _LINE * (len(fields) + 2 + _SENTENCE)
     sheet = Image.new("RGB", (min(_COLUMNS, len(items)) * _WIDTH, -(-len(items) // _COLUMNS) * height), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     rows = {str(item): group for item, group in table[table["item_id"].isin(items)].groupby("item_id")}
@@ -32,9 +37,12 @@ def caption_sheet(catalog: Catalog, table: pd.DataFrame, count: int) -> "Image.I
         if path is not None and path.exists():
             sheet.paste(opened(path.read_bytes(), _SIDE), (x + 4, y + 4))
         title = str(catalog.table["title"].iat[catalog.positions[item]])[:44]
-        lines = [title, *(_line(name, group) for name, group in rows[item].groupby("field", sort=False))]
-        for place, line in enumerate(lines):
-            color = "black" if place == 0 else "#b00020" if "!" in line else "#808080" if ": unknown" in line else "#205030"
+        said = fields_of(rows[item])
+        values = [_line(name, group) for name, group in said.groupby("field", sort=False)]
+        sentence = textwrap.wrap(" ".join(rows[item].loc[rows[item]["field"] == PROSE, "value"]), _LETTERS)[:_SENTENCE]
+        for place, line in enumerate([title, *values, *sentence]):
+            written = place == 0 or place > len(values)
+            color = "black" if written else "#b00020" if "!" in line else "#808080" if ": unknown" in line else "#205030"
             draw.text((x + 6, y + _SIDE + 6 + place * _LINE), line, fill=color, font=font)
     return sheet
 
@@ -43,5 +51,5 @@ def _line(name: object, rows: pd.DataFrame) -> str:
     said = []
     for value, confidence, source, conflict in rows[["value", "confidence", "source", "conflict"]].itertuples(index=False):
         sure = "" if pd.isna(confidence) else f" {confidence:.2f}"
-        said.append(f"{value}{sure}{'!' if conflict else '*' if source == 'both' else ''}")
-    return f"{name}: {', '.join(said)}"[:48]
+        said.append(f"{value}{sure}{'!' if conflict else '*' if source == BOTH else ''}")
+    return f"{name}: {', '.join(said)}"[:_LETTERS]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mllm_rec.data.catalog import Catalog
@@ -15,7 +16,7 @@ from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD, WEIGHTS, read_card
 from mllm_rec.mllm.caption import Captioner
-from mllm_rec.mllm.features import caption_features, caption_table, enriched
+from mllm_rec.mllm.features import caption_features, caption_table, enriched, fields_of
 from mllm_rec.mllm.prompts import load_prompt
 from mllm_rec.mllm.providers import load_provider, model_folder, named
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
@@ -111,7 +112,8 @@ def _run(workspace: Workspace, catalog: Catalog, schema: CaptionSchema, name: st
             "model": provider.key,
         },
     )
-    known = (table["value"] != UNKNOWN).mean() if len(table) else 0.0
+    fields = fields_of(table)["value"]
+    known = (fields != UNKNOWN).mean() if len(fields) else 0.0
     print(f"  {name}: {len(done.captions)} pictures captioned, {known:.0%} of their fields made out", file=sys.stderr)
     for why, count in Counter(done.failed.values()).most_common(3):
         print(f"  {count} not captioned: {why}; 'mllm-rec build ... --retry-failed' tries again", file=sys.stderr)
@@ -144,23 +146,22 @@ def captions(workspace: Workspace, show: int = 0, sheet: Path | None = None, out
         with atomic(sheet) as temporary:
             caption_sheet(catalog, table, show).save(temporary, "PNG")
     fields = []
-    for name, rows in table.groupby(table["field"].astype(str), sort=False):
+    for name, rows in fields_of(table).groupby("field", sort=False):
         stated = rows[rows["value"] != UNKNOWN]
         fields.append(
             {
                 "field": str(name),
                 "items": int(rows["item_id"].nunique()),
                 "unknown": round(1 - stated["item_id"].nunique() / max(1, rows["item_id"].nunique()), 4),
-                "confidence": round(float(stated["confidence"].mean()), 4) if len(stated) else None,
+                "confidence": round(float(sure), 4) if np.isfinite(sure := stated["confidence"].mean()) else None,
                 "conflicts": int(stated["conflict"].sum()),
             }
         )
     value = {"mllm": workspace.manifest().get("mllm"), **workspace.manifest().get("captions", {}), "fields": fields}
     lines = [f"{value['mllm']}: {value.get('captioned', 0)} captioned, {value.get('failed', 0)} failed, {value.get('left', 0)} left"]
-    lines += [
-        f"  {row['field']!s:12} unknown {row['unknown']:6.1%}   confidence {row['confidence'] or 0:.2f}   against the catalog {row['conflicts']}"
-        for row in fields
-    ]
+    for row in fields:
+        sure = "   -" if row["confidence"] is None else f"{row['confidence']:.2f}"
+        lines.append(f"  {row['field']!s:12} unknown {row['unknown']:6.1%}   confidence {sure}   against the catalog {row['conflicts']}")
     lines += [f"contact sheet: {sheet}"] if show else []
     lines += [f"{len(table):,} rows in {out}"] if out else []
     return value, "\n".join(lines)

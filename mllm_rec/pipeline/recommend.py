@@ -138,10 +138,13 @@ def explain_item(workspace: Workspace, user: str, item: str, model: Model = Mode
         InputError: an unknown user or item.
     """
     shop = advised(workspace, open_shop(workspace), model, rerank=False)
-    explanation, note = Session(shop, shop.data.user(user)).explanation(item)
+    row, position = shop.data.user(user), shop.catalog.position(item)
+    explanation, note = Session(shop, row).explanation(item)
+    known = bool(((shop.hidden[0] == row) & (shop.hidden[1] == position)).any())
     lines = (
         [shop.item_title(item), *(f"  {claim.text}" for claim in explanation.claims)]
         if explanation.claims
         else [f"{shop.item_title(item)}: nothing is known that speaks for it"]
     )
-    return {"user": user, **explanation.as_dict(), "note": note}, "\n".join([*lines, *filter(None, [note])])
+    told = [f"  It is in the log of {user} already, so no list shows it." if known else "", note]
+    return {"user": user, "known": known, **explanation.as_dict(), "note": note}, "\n".join([*lines, *filter(None, told)])
