@@ -12,12 +12,13 @@ from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.pictures import opened
 from mllm_rec.errors import InputError
 from mllm_rec.explain import Explanation
+from mllm_rec.explain.claims import CARD
 from mllm_rec.mllm.caption import SIDE
 from mllm_rec.mllm.prompts import Prompt
 from mllm_rec.mllm.providers.base import Conversation
 from mllm_rec.mllm.rerank import counted, match_item, match_question
 from mllm_rec.mllm.schema import PROSE, UNKNOWN, CaptionSchema
-from mllm_rec.mllm.word import FACTS, SENTENCES, answer, question
+from mllm_rec.mllm.word import FACTS, answer, question
 
 #: Fewest and most liked items in a profile that is asked about.
 FEWEST, MOST = 3, 20
@@ -93,7 +94,7 @@ def sentence(shown: Mapping[str, str]) -> str:
 def word_example(prompt: Prompt, title: str, explanation: Explanation) -> Example:
     """An explanation in the template's words, with what they cite."""
     told = {row.id for row in explanation.evidence[:FACTS]}
-    claims = [claim for claim in explanation.claims if told.issuperset(claim.evidence_ids)][:SENTENCES]
+    claims = [claim for claim in explanation.claims if told.issuperset(claim.evidence_ids)][:CARD]
     return Example(question(prompt, title, explanation.evidence), answer(claims))
 
 
@@ -159,5 +160,5 @@ def match_examples(
             while number % 2 and row in own:
                 row = int(rng.integers(len(catalog)))
             answer = "no" if number % 2 else "yes"
-            given = match_item(catalog, row, counted(catalog, liked.tolist()))
+            given = match_item(prompt, catalog, row, counted(catalog, liked.tolist()))
             yield Example(match_question(prompt, catalog, liked.tolist()), answer, given)

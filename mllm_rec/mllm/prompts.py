@@ -1,6 +1,7 @@
 """The words said to models: one YAML file for each job and version; a user's folder comes first."""
 
 import hashlib
+import json
 import os
 import re
 import string
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import yaml
 
 from mllm_rec import resources
@@ -23,7 +25,7 @@ _TEMPLATE_TOKENS = re.compile(
     r"<\|[^<>|]{0,40}\|>|<\s*/?\s*(?:s|image|item|items|pad|unk|bos|eos|start_of_turn|end_of_turn|user|evidence)\s*>|\[/?INST\]|<<\s*/?SYS\s*>>",
     re.IGNORECASE,
 )
-_PARTS = {"job", "version", "inputs", "picture", "system", "body", "answer", "tests"}
+_PARTS = {"job", "version", "inputs", "picture", "system", "body", "phrases", "answer", "tests"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class Prompt:
         inputs: longest length of each input, in characters.
         picture: whether a picture goes with it.
         system, body: the words; ``{name}`` stands for an input.
+        phrases: words for the pieces that inputs are put together from, by name.
         answer: ``"schema"``, or the regular expression that an answer must match whole.
+        schema: JSON schema of the answer, where it is the same for every catalog.
         key: hash of all of it.
         tests: inputs, what must and must not stand in the words.
     """
@@ -49,7 +53,9 @@ class Prompt:
     answer: str
     key: str
     path: Path
-    tests: tuple[Mapping[str, Any], ...] = field(default=())
+    tests: tuple[Mapping[str, Any], ...] = ()
+    phrases: Mapping[str, str] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
 
     def say(self, picture: Any = None, **inputs: Any) -> Conversation:
         """The conversation for some inputs; every input is data: cut to length and made harmless.
@@ -66,8 +72,23 @@ class Prompt:
         messages: Conversation = [{"role": "system", "content": [{"type": "text", "text": self.system}]}] if self.system else []
         return [*messages, {"role": "user", "content": [*content, {"type": "text", "text": said}]}]
 
+    def phrase(self, name: str, **parts: Any) -> str:
+        """A piece that inputs are put together from; its parts must be harmless already.
+
+        Raises:
+            InputError: the prompt has no such phrase.
+        """
+        if name not in self.phrases:
+            raise InputError(f"{self.path} has no phrase '{name}'; it needs the phrases of our prompt '{self.job}'")
+        return self.phrases[name].format(**parts)
+
     def accepts(self, answer: str) -> bool:
-        """Whether an answer has the form asked for."""
+        """Whether an answer has the form asked for; what depends on a catalog's schema is checked there."""
+        if self.schema is not None:
+            try:
+                jsonschema.validate(json.loads(answer), self.schema)
+            except (ValueError, jsonschema.ValidationError):
+                return False
         return self.answer == "schema" or re.fullmatch(self.answer, answer.strip(), re.DOTALL) is not None
 
 
@@ -132,12 +153,27 @@ def read_prompt(path: Path) -> Prompt:
             f"{path}: the body speaks of {', '.join(sorted(named)) or 'nothing'}, but the inputs are {', '.join(inputs) or 'none'}"
         )
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    answer, tests = str(said["answer"]), tuple(said.get("tests") or ())
+    schema = said["answer"] if isinstance(said["answer"], dict) else None
+    answer = "schema" if schema is not None else str(said["answer"])
     try:
         re.compile(answer)
-    except re.error as error:
-        raise InputError(f"{path}: the answer's regular expression is wrong: {error}") from error
-    return Prompt(said["job"], str(said["version"]), inputs, bool(said.get("picture")), system, body, answer, key, path, tests)
+        jsonschema.Draft202012Validator.check_schema(schema if schema is not None else {})
+    except (re.error, jsonschema.SchemaError) as error:
+        raise InputError(f"{path}: the answer is neither a regular expression nor a JSON schema: {error}") from error
+    return Prompt(
+        job=said["job"],
+        version=str(said["version"]),
+        inputs=inputs,
+        picture=bool(said.get("picture")),
+        system=system,
+        body=body,
+        answer=answer,
+        key=key,
+        path=path,
+        tests=tuple(said.get("tests") or ()),
+        phrases=dict(said.get("phrases") or {}),
+        schema=schema,
+    )
 
 
 def all_prompts() -> list[Prompt]:

@@ -20,7 +20,6 @@ from mllm_rec.mllm.providers.base import Conversation, Provider
 WEIGHTS = (0.1, 0.2, 0.35, 0.5, 1.0, 2.0)
 #: Liked items that a profile names, the latest first; values it counts; characters of one item's text.
 _PROFILE, _LEANING, _LONGEST = 12, 16, 160
-_NOBODY = "nothing that is known"
 _DRAWS = 2_000
 #: A retriever's best, as many as the model sees.
 CANDIDATES = 20
@@ -38,9 +37,9 @@ def counted(catalog: Catalog, liked: Sequence[int]) -> Counter[tuple[str, str]]:
     return Counter((name, value) for row in liked for name, values in catalog.named(row).items() for value in values)
 
 
-def leaning(counts: Counter[tuple[str, str]]) -> str:
+def leaning(prompt: Prompt, counts: Counter[tuple[str, str]]) -> str:
     """The values that are liked most often, and how often: "color red 3; category lamp 2"."""
-    return "; ".join(f"{_value(name, value)} {count}" for (name, value), count in counts.most_common(_LEANING)) or _NOBODY
+    return "; ".join(f"{_value(name, value)} {count}" for (name, value), count in counts.most_common(_LEANING)) or prompt.phrase("nothing")
 
 
 def _value(name: str, value: str) -> str:
@@ -50,15 +49,16 @@ def _value(name: str, value: str) -> str:
 def match_question(prompt: Prompt, catalog: Catalog, liked: Sequence[int]) -> Conversation:
     """What is asked of every candidate: of nobody in particular where nothing is liked."""
     latest = list(liked)[-_PROFILE:][::-1]
-    said = {"profile": "; ".join(item_text(catalog, row) for row in latest) or _NOBODY, "leaning": leaning(counted(catalog, liked))}
+    profile = "; ".join(item_text(catalog, row) for row in latest) or prompt.phrase("nothing")
+    said = {"profile": profile, "leaning": leaning(prompt, counted(catalog, liked))}
     return prompt.say(**{name: said[name] for name in prompt.inputs})
 
 
-def match_item(catalog: Catalog, row: int, counts: Counter[tuple[str, str]]) -> str:
+def match_item(prompt: Prompt, catalog: Catalog, row: int, counts: Counter[tuple[str, str]]) -> str:
     """A candidate with how often each of its values was liked, after which comes yes or no: "Item: Nola lamp; color red 3"."""
     own = [(name, value) for name, values in catalog.named(row).items() for value in values[:4]]
     said = [harmless(catalog.table["title"].iat[row] or "", 60), *(f"{_value(*pair)} {counts[pair]}" for pair in own)]
-    return f"Item: {'; '.join(said)}\nSuits: "
+    return prompt.phrase("item", item="; ".join(said))
 
 
 class Reranker:
@@ -84,7 +84,7 @@ class Reranker:
 
     def _score(self, liked: Sequence[int], rows: Sequence[int]) -> np.ndarray:
         counts = counted(self.catalog, liked)
-        items = [match_item(self.catalog, row, counts) for row in rows]
+        items = [match_item(self.prompt, self.catalog, row, counts) for row in rows]
         return self.provider.score(match_question(self.prompt, self.catalog, liked), items)
 
 

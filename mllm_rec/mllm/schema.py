@@ -9,6 +9,7 @@ from typing import Any
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.domain import Domain
 from mllm_rec.errors import InputError
+from mllm_rec.mllm.prompts import harmless
 
 #: Said of a field that the picture does not show.
 UNKNOWN = "unknown"
@@ -46,6 +47,8 @@ class CaptionSchema:
     def of_catalog(cls, catalog: Catalog) -> "CaptionSchema":
         """Induced from a catalog: its category, ordinal and set columns with at most ``MOST_VALUES`` values.
 
+        A value that holds marks of a prompt is left out: a model would have to be told it as it is.
+
         Raises:
             InputError: no column is of that kind.
         """
@@ -55,7 +58,11 @@ class CaptionSchema:
                 continue
             known = catalog.table[name].dropna()
             counts = (known.explode() if column.kind == "set" else known).dropna().astype(str).value_counts()
-            values = column.order if column.kind == "ordinal" and column.order else sorted(counts.index)
+            values = [
+                value
+                for value in (column.order if column.kind == "ordinal" and column.order else sorted(counts.index))
+                if harmless(value, LONGEST_SENTENCE) == value
+            ]
             if 2 <= len(values) <= MOST_VALUES and UNKNOWN not in values:
                 fields[name] = Field(tuple(map(str, values)), column.kind == "set")
         if not fields:

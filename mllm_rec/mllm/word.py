@@ -2,65 +2,26 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from mllm_rec.explain import Claim, Evidence
 from mllm_rec.explain.templates import clean, column_word
 from mllm_rec.mllm.prompts import Prompt, harmless
 from mllm_rec.mllm.providers.base import Conversation, Provider
 
-#: Facts of one item that the model is told, sentences it may say, characters of one, and tokens of an answer.
-FACTS, SENTENCES, LONGEST, MOST_TOKENS = 8, 2, 140, 160
-#: What an answer looks like; the same for every item, so that all of a list are asked at once.
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "sentences": {
-            "type": "array",
-            "maxItems": SENTENCES,
-            "items": {
-                "type": "object",
-                "properties": {
-                    "cites": {"type": "array", "minItems": 1, "maxItems": 2, "items": {"enum": [f"e{n}" for n in range(1, FACTS + 1)]}},
-                    "text": {"type": "string", "maxLength": LONGEST},
-                },
-                "required": ["cites", "text"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["sentences"],
-    "additionalProperties": False,
-}
-_TIES = {
-    "attribute": "shared with {subject}, which the person liked",
-    "neighbor": "so many people who liked {subject} liked it too",
-    "similar": "close to {subject}, which the person liked",
-    "shared": "shared with {subject}, which the person pointed at",
-    "close": "close to {subject}, which the person pointed at",
-    "contribution": "percent of the case for it",
-    "popular": "so many people liked it",
-    "cold": "nobody has liked it yet",
-    "constraint": "asked for, and met",
-    "wish": "wished for, and met",
-    "seen": "asked for, and seen in its picture",
-    "unknown": "asked for, and not known of it",
-    "difference": "more than {subject}; less where negative",
-    "value": "of the item",
-    "reference": "of {subject}, for comparison",
-}
+#: Facts of one item that the model is told, characters of one sentence that it says, and tokens of an answer.
+FACTS, LONGEST, MOST_TOKENS = 8, 140, 160
 
 
 def question(prompt: Prompt, title: str, evidence: Sequence[Evidence]) -> Conversation:
     """What the model is asked about one item."""
-    return prompt.say(title=title, evidence=" | ".join(map(fact, evidence[:FACTS])))
+    return prompt.say(title=title, evidence=" | ".join(fact(prompt, row) for row in evidence[:FACTS]))
 
 
-def fact(row: Evidence) -> str:
+def fact(prompt: Prompt, row: Evidence) -> str:
     """One piece of evidence in a line: "e1 attribute; color: red; shared with Nola lamp, which the person liked"."""
     value = row.value if isinstance(row.value, str) or row.value is None else f"{row.value:g}"
     said = column_word(row.field) + (f": {value}" if value is not None else "")
-    return harmless("; ".join([f"{row.id} {row.kind}", said, _TIES[row.kind].format(subject=clean(row.subject))]), 240)
+    return harmless("; ".join([f"{row.id} {row.kind}", said, prompt.phrase(row.kind, subject=clean(row.subject))]), 240)
 
 
 def worded(
@@ -79,7 +40,7 @@ def worded(
     found: list[list[Claim]] = [[] for _ in evidence]
     provider.prepare("word")
     asked = [question(prompt, titles[number], evidence[number]) for number in told]
-    for number, answer in zip(told, provider.generate(asked, SCHEMA, MOST_TOKENS, seconds=seconds) if asked else [], strict=True):
+    for number, answer in zip(told, provider.generate(asked, prompt.schema, MOST_TOKENS, seconds=seconds) if asked else [], strict=True):
         found[number] = read(answer.text) if not answer.error else []
     return found
 
@@ -90,7 +51,7 @@ def read(text: str) -> list[Claim]:
         said = json.loads(text)["sentences"]
         return [
             Claim(tuple(map(str, one["cites"])), clean(str(one["text"]), LONGEST))
-            for one in said[:SENTENCES]
+            for one in said
             if one["cites"] and str(one["text"]).strip()
         ]
     except (ValueError, TypeError, KeyError):

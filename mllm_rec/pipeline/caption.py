@@ -153,7 +153,7 @@ def captions(workspace: Workspace, show: int = 0, sheet: Path | None = None, out
                 "field": str(name),
                 "items": int(rows["item_id"].nunique()),
                 "unknown": round(1 - stated["item_id"].nunique() / max(1, rows["item_id"].nunique()), 4),
-                "confidence": round(float(sure), 4) if np.isfinite(sure := stated["confidence"].mean()) else None,
+                "confidence": round(float(mean), 4) if np.isfinite(mean := stated["confidence"].mean()) else None,
                 "conflicts": int(stated["conflict"].sum()),
             }
         )

@@ -1,5 +1,6 @@
-"""What there is: systems, and the machine."""
+"""What there is: systems, prompts, and the machine."""
 
+import json
 import os
 import platform
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 
 from mllm_rec import __version__
 from mllm_rec.errors import InputError
+from mllm_rec.mllm.prompts import Prompt, all_prompts, check_prompt
 
 #: Packages that a report of a fault should name.
 PACKAGES = (
@@ -82,14 +84,23 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def _shown(prompt: Prompt) -> str:
+    """A prompt's words, the form of its answer, and how many tests it carries."""
+    form = (
+        json.dumps(prompt.schema) if prompt.schema else "JSON by the catalog's own schema" if prompt.answer == "schema" else prompt.answer
+    )
+    parts = [f"{prompt.job}/{prompt.version} ({prompt.path})", *([f"system: {prompt.system}"] if prompt.system else [])]
+    parts += [f"body:{' (after the picture)' if prompt.picture else ''} {prompt.body}"]
+    parts += [f"phrase {name}: {words}" for name, words in prompt.phrases.items()]
+    return "\n".join([*parts, f"answer: {form}", f"tests: {len(prompt.tests)}"])
+
+
 def prompts(action: str, job: str | None) -> tuple[dict[str, Any], str]:
     """The words said to models: named, printed, or put to the tests they carry.
 
     Raises:
         InputError: no such job, or a test inside a prompt fails.
     """
-    from mllm_rec.mllm.prompts import all_prompts, check_prompt
-
     found = [prompt for prompt in all_prompts() if job in (None, prompt.job)]
     if not found:
         raise InputError(f"there is no prompt for '{job}'; there are {', '.join(sorted({prompt.job for prompt in all_prompts()}))}")
@@ -98,9 +109,11 @@ def prompts(action: str, job: str | None) -> tuple[dict[str, Any], str]:
         for one in found
     ]
     if action == "show":
-        return {"prompts": [{**row, "system": one.system, "body": one.body} for row, one in zip(rows, found, strict=True)]}, "\n\n".join(
-            f"{one.job}/{one.version} ({one.path})\n{one.system}\n---\n{one.body}" for one in found
-        )
+        whole = [
+            {**row, "system": one.system, "body": one.body, "phrases": dict(one.phrases), "answer": one.schema or one.answer}
+            for row, one in zip(rows, found, strict=True)
+        ]
+        return {"prompts": whole}, "\n\n".join(_shown(one) for one in found)
     if action == "check":
         wrong = [f"{one.path}: {fault}" for one in found for fault in check_prompt(one)]
         if wrong:

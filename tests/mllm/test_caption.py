@@ -18,7 +18,7 @@ from mllm_rec.mllm.features import caption_features, caption_table, enriched
 from mllm_rec.mllm.prompts import load_prompt
 from mllm_rec.mllm.providers import Answer
 from mllm_rec.mllm.providers.scripted import Scripted
-from mllm_rec.mllm.schema import CaptionSchema, Field
+from mllm_rec.mllm.schema import PROSE, CaptionSchema, Field
 
 SCHEMA = CaptionSchema({"color": Field(("red", "green", "blue")), "mood": Field(("calm", "bold"), many=True)})
 COLORS = {"a": (200, 0, 0), "b": (0, 200, 0), "c": (0, 0, 200), "d": (200, 0, 0)}
@@ -125,8 +125,11 @@ def test_confidence_source_and_conflict(catalog, store):
     assert color["source"].tolist() == ["picture", "both", "picture", "picture"]
     assert color["conflict"].tolist() == [False, False, True, False]
     assert color.loc["a", "confidence"] == pytest.approx(0.9)
+    sentences = table[table["field"] == PROSE].set_index("item_id")["value"]
+    assert sentences["a"] == "something red" and len(sentences) == 4
     shy = caption_table(catalog, captioner(store).run(catalog, progress=False).captions, SCHEMA, {"floor": {"color": 0.95}})
-    assert set(shy[shy["field"] == "color"]["value"]) == {"unknown"}
+    color = shy[shy["field"] == "color"]
+    assert set(color["value"]) == {"unknown"} and color["source"].isna().all()
 
 
 def test_what_the_catalog_says_stays(catalog, store):

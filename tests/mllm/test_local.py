@@ -1,6 +1,7 @@
 """Real loading code on two families of tiny vision-language models: saved, loaded back, asked."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -111,6 +112,25 @@ def test_what_is_no_model_is_refused(broken, said, tmp_path):
         (folder / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(InputError, match=said):
         Local(folder if broken != "folder" else tmp_path / "nothing")
+
+
+def test_a_name_that_no_hub_knows_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("no network")))
+    start = time.monotonic()
+    with pytest.raises(InputError, match="no folder 'nobody/nothing', and the hub gave no such model: no network; --mllm wants"):
+        Local("nobody/nothing")
+    assert time.monotonic() - start < 5
+
+
+def test_a_model_in_the_hub_cache_needs_no_network(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    cached = tmp_path / "models--nobody--tiny"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("f" * 40)
+    FAMILIES["llava"](cached / "snapshots" / ("f" * 40))
+    local = Local("nobody/tiny")
+    assert local.name == "nobody/tiny" and local.generate(conversations()[:1], max_tokens=3)[0].text is not None
 
 
 def test_devices_and_bits_that_are_not_there(tmp_path):

@@ -177,5 +177,14 @@ def _rows_text(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
 
 
 def _found(domain_file: str | Path) -> Path:
-    """A domain file by its path, or by its name under ``prompts/``."""
-    return Path(domain_file) if Path(domain_file).is_file() else resources.path(str(domain_file))
+    """A domain file by its path, or by its name under ``prompts/``.
+
+    Raises:
+        InputError: there is none.
+    """
+    if Path(domain_file).is_file():
+        return Path(domain_file)
+    try:
+        return resources.path(str(domain_file))
+    except FileNotFoundError:
+        raise InputError(f"there is no domain file {domain_file}; --domain wants a YAML file, like domains/home_goods.yaml") from None

@@ -19,6 +19,8 @@ from mllm_rec.mllm.providers.base import CAPABILITIES, JOBS, Answer, Conversatio
 #: Seconds that the hub may take to say whether it has a model.
 _HUB_SECONDS = 10.0
 _WANTED = "--mllm wants embedded, none, a model's folder or hub name, or openai:MODEL@URL"
+#: What is fetched of a model on the hub: no pickles, no weights for other libraries.
+_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 #: What lies in a folder that holds pickles instead of safetensors.
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
@@ -59,6 +61,8 @@ class Local:
             raise InputError("4-bit models can't answer on a CPU (bitsandbytes has no kernel for single rows there); use 8 bits or a GPU")
         self.name, self.device, self.batch_size = str(model), device, batch_size
         self.folder = model_folder(self.name)
+        if not self.folder.is_dir():
+            self.folder = self._fetched()
         self._check_folder()
         self.model, self.processor = self._load(dtype, bits)
         self.card = json.loads((self.folder / CARD).read_text(encoding="utf-8")) if (self.folder / CARD).exists() else {}
@@ -78,14 +82,24 @@ class Local:
 
     # Loading
 
+    def _fetched(self) -> Path:
+        """The folder in the local cache that holds a model of the hub, brought there if need be; where the hub is away, what the cache has.
+
+        Loading by name would do as much, but asks for each file that a model may have, and again for minutes where no hub answers.
+        """
+        from huggingface_hub import snapshot_download
+
+        if self.name == "embedded":
+            raise InputError("the embedded model is not part of this installation; 'mllm-rec train-mllm' makes it, or say --mllm none")
+        if self.folder.is_absolute() or self.name.startswith((".", "~")):
+            raise InputError(f"there is no folder {self.folder}; {_WANTED}")
+        try:
+            return Path(snapshot_download(self.name, allow_patterns=_FILES, etag_timeout=_HUB_SECONDS))
+        except Exception as error:  # the hub's client has an error of its own for each way of having no such model
+            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(f"there is no folder '{self.name}', and the hub gave no such model: {why}; {_WANTED}") from error
+
     def _check_folder(self) -> None:
-        if not self.folder.is_dir():
-            if self.name == "embedded":
-                raise InputError("the embedded model is not part of this installation; 'mllm-rec train-mllm' makes it, or say --mllm none")
-            if self.folder.is_absolute() or self.name.startswith((".", "~")):
-                raise InputError(f"there is no folder {self.folder}; {_WANTED}")
-            self._check_hub()
-            return
         if not (self.folder / "config.json").exists():
             raise InputError(f"{self.folder} holds no model: config.json is missing")
         if not list(self.folder.glob("*.safetensors")):
@@ -97,17 +111,6 @@ class Local:
                 f"{self.folder} has no processor (processor_config.json); save it beside the model (processor.save_pretrained)"
             )
 
-    def _check_hub(self) -> None:
-        """Ask the hub once for a model that isn't in the local cache; loading alone would try again for minutes."""
-        from huggingface_hub import HfApi, try_to_load_from_cache
-
-        try:
-            if not isinstance(try_to_load_from_cache(self.name, "config.json"), str):
-                HfApi().model_info(self.name, timeout=_HUB_SECONDS)
-        except Exception as error:  # the hub's client has an error of its own for each way of having no such model
-            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise InputError(f"there is no folder '{self.name}', and the hub gave no such model ({why}); {_WANTED}") from error
-
     def _load(self, dtype: str | None, bits: int | None) -> tuple[Any, Any]:
         import torch
         import transformers
@@ -115,7 +118,6 @@ class Local:
 
         import mllm_rec.mllm.embedded.tower  # noqa: F401 (registers the tower)
 
-        source = str(self.folder) if self.folder.is_dir() else self.name
         wanted: dict[str, Any] = {"trust_remote_code": False}
         weights: dict[str, Any] = {
             "use_safetensors": True,
@@ -126,8 +128,8 @@ class Local:
             weights["device_map"] = {"": self.device}
         try:
             with _quiet():
-                processor = AutoProcessor.from_pretrained(source, **wanted)
-                model = AutoModelForImageTextToText.from_pretrained(source, **weights, **wanted)
+                processor = AutoProcessor.from_pretrained(self.folder, **wanted)
+                model = AutoModelForImageTextToText.from_pretrained(self.folder, **weights, **wanted)
         except (OSError, ValueError, KeyError, ImportError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(f"'{self.name}' can't be loaded as an image-text-to-text model: {first}") from error
@@ -142,8 +144,8 @@ class Local:
 
     def _weights(self) -> Any:
         """What tells one model from another: the content of a folder's files, or name and commit on the hub."""
-        if not self.folder.is_dir():
-            return [self.name, getattr(self.model.config, "_commit_hash", None)]
+        if self.folder.parent.name == "snapshots":
+            return [self.name, self.folder.name]
         files = sorted([*self.folder.glob("*.safetensors"), *self.folder.glob("*.json"), *self.folder.glob("*.jinja")])
         return [[path.name, digest(path)] for path in files]
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from mllm_rec.errors import InputError
+from mllm_rec.mllm.prompts import load_prompt
 from mllm_rec.mllm.providers.base import JOBS, Answer, Conversation, ProviderError, UnreachableError
 
 #: The environment variable that holds the key; servers on one's own machine need none.
@@ -53,6 +54,7 @@ class OpenAI:
         self._client = OpenAILike(
             model=model, api_base=url, api_key=self._secret or "none", is_chat_model=True, max_retries=0, timeout=timeout, reuse_client=True
         )
+        self._prompt = load_prompt("server")
         self._capabilities = self._probe()
 
     def prepare(self, job: str) -> None:
@@ -82,7 +84,7 @@ class OpenAI:
         if seconds is not None:
             options["timeout"] = seconds
         needs_words = schema is not None and "schema" not in self._capabilities
-        asked = [_with_schema(one, schema) if needs_words and schema is not None else one for one in conversations]
+        asked = [self._with_schema(one, schema) if needs_words and schema is not None else one for one in conversations]
 
         def answer(conversation: Conversation) -> Answer | ProviderError:
             try:
@@ -129,8 +131,9 @@ class OpenAI:
 
     def _probe(self) -> frozenset[str]:
         """What the server really does: a field that it accepts and ignores does not count."""
+        hello = self._prompt.say()
         try:
-            first = self._call(lambda: self._client.chat(_messages(_words("Say hello.")), max_tokens=4, temperature=0.0, logprobs=True))
+            first = self._call(lambda: self._client.chat(_messages(hello), max_tokens=4, temperature=0.0, logprobs=True))
         except ProviderError as error:
             raise UnreachableError(
                 f"no answer from '{self.name}' ({str(error).rstrip('.')}); is the server up, and does it serve this model?"
@@ -139,14 +142,13 @@ class OpenAI:
         if _answer(first).tokens:
             found |= {"logprobs", "score"}
         schema = {"type": "object", "properties": {"code": {"enum": [_PROBE]}}, "required": ["code"], "additionalProperties": False}
-        said = self._tried(_words("Say hello."), response_format=_format(schema), max_tokens=40)
+        said = self._tried(hello, response_format=_format(schema), max_tokens=40)
         if said is not None and _json(said) == {"code": _PROBE}:
             found.add("schema")
         from PIL import Image
 
         picture = {"type": "image", "image": Image.new("RGB", (_SIDE, _SIDE), "red")}
-        seen = self._usage([{"role": "user", "content": [picture, {"type": "text", "text": "Say hello."}]}])
-        plain = self._usage(_words("Say hello."))
+        seen, plain = self._usage([{"role": "user", "content": [picture, *hello[-1]["content"]]}]), self._usage(hello)
         if seen is not None and (plain is None or seen < 0 or plain < 0 or seen > plain):
             found.add("vision")
         return frozenset(found)
@@ -165,6 +167,11 @@ class OpenAI:
         except Exception:  # a model without eyes answers a picture with one error or another
             return None
         return used.prompt_tokens if used is not None else -1
+
+    def _with_schema(self, conversation: Conversation, schema: Mapping[str, Any]) -> Conversation:
+        """The schema in words, for a server that can't be held to it."""
+        said = {"type": "text", "text": self._prompt.phrase("schema", schema=json.dumps(schema))}
+        return [*conversation[:-1], {**conversation[-1], "content": [*conversation[-1]["content"], said]}]
 
     # Calling
 
@@ -206,10 +213,6 @@ def check_address(model: str, url: str) -> None:
         raise InputError(f"the address of '{model}' holds a user name or password; put the key into {KEY} instead")
 
 
-def _words(text: str) -> Conversation:
-    return [{"role": "user", "content": [{"type": "text", "text": text}]}]
-
-
 def _messages(conversation: Conversation) -> list[Any]:
     """In llama-index's form."""
     from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
@@ -226,12 +229,6 @@ def _messages(conversation: Conversation) -> list[Any]:
 
 def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema), "strict": True}}
-
-
-def _with_schema(conversation: Conversation, schema: Mapping[str, Any]) -> Conversation:
-    """The schema in words, for a server that can't be held to it."""
-    said = {"type": "text", "text": f"Answer with one JSON object that fits this schema:\n{json.dumps(schema)}"}
-    return [*conversation[:-1], {**conversation[-1], "content": [*conversation[-1]["content"], said]}]
 
 
 def _answer(response: Any) -> Answer:
