@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,14 @@ class Example:
         answer: what is learned.
         given: what stands before the answer and is not learned.
         open: places in the answer, first and past the last character, that nobody knows; they are not learned either.
+        truth: of a caption: by field what is true, None where nobody knows.
     """
 
     asked: Conversation
     answer: str
     given: str = ""
     open: tuple[tuple[int, int], ...] = ()
+    truth: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def conversation(self) -> Conversation:
@@ -49,16 +51,6 @@ class Example:
 
         return [{**message, "content": [decoded(part) for part in message["content"]]} for message in self.asked]
 
-    @property
-    def truth(self) -> dict[str, Any]:
-        """Of a caption: by field what is true, None where nobody knows."""
-        said, place = {}, 1
-        for name, value in json.loads(self.answer).items():
-            start = place + len(json.dumps(name, ensure_ascii=False)) + 1
-            said[name] = None if any(start == first for first, _ in self.open) else value
-            place = start + len(json.dumps(value, ensure_ascii=False, separators=(",", ":"))) + 1
-        return said
-
 
 def caption_example(
     prompt: Prompt, schema: CaptionSchema, values: Mapping[str, str | Sequence[str] | None], picture: Any, **inputs: str
@@ -66,23 +58,23 @@ def caption_example(
     """A picture with what is known of it: a field whose value is None is left open, "unknown" says that the picture hides it."""
     known = {name: value for name, value in values.items() if isinstance(value, str)}
     text, open_places = "{", []
-    for name, field in schema.fields.items():
+    for name, kind in schema.fields.items():
         value = values.get(name)
-        said = json.dumps(([] if field.many else UNKNOWN) if value is None else value, ensure_ascii=False, separators=(",", ":"))
+        said = json.dumps(([] if kind.many else UNKNOWN) if value is None else value, ensure_ascii=False, separators=(",", ":"))
         start = len(text) + len(json.dumps(name, ensure_ascii=False)) + 1
         text += f"{json.dumps(name, ensure_ascii=False)}:{said},"
         if value is None:
             open_places.append((start, len(text) - 1))
     text += f"{json.dumps(PROSE)}:{json.dumps(sentence(known), ensure_ascii=False)}}}"
-    return Example(prompt.say(picture=picture, **inputs), text, open=tuple(open_places))
+    return Example(prompt.say(picture=picture, **inputs), text, open=tuple(open_places), truth={name: values.get(name) for name in schema.fields})
 
 
 def sentence(shown: Mapping[str, str]) -> str:
     """What a picture shows, in one sentence: "A striped red mug of ceramic, tapered."."""
-    known = {field: value for field, value in shown.items() if value != UNKNOWN}
+    known = {name: value for name, value in shown.items() if value != UNKNOWN}
     if not known:
         return "Nothing that is known here can be made out."
-    words = [known[field] for field in ("pattern", "color") if field in known]
+    words = [known[name] for name in ("pattern", "color") if name in known]
     noun = known.get("category", "surface" if words else "silhouette")
     article = "An" if (words or [noun])[0][0] in "aeiou" else "A"
     made = f" of {known['material']}" if "material" in known else ""
@@ -126,7 +118,7 @@ def _read(path: Path, number: int, line: str, prompt: Prompt, schema: CaptionSch
             if not prompt.accepts(text):
                 raise ValueError(f"the answer must match {prompt.answer}, but is {text[:60]!r}")
             return Example(prompt.say(picture=picture, **inputs), text, str(said.get("given", "")))
-        whole = {name: [] if field.many else UNKNOWN for name, field in schema.fields.items()}
+        whole = {name: [] if kind.many else UNKNOWN for name, kind in schema.fields.items()}
         schema.parse(json.dumps({**whole, **{name: value for name, value in right.items() if value is not None}, PROSE: ""}))
         if strange := [name for name in right if name not in schema.fields and name != PROSE]:
             raise ValueError(f"there is no field '{strange[0]}'; there are {', '.join(schema.fields)}")

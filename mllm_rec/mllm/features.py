@@ -28,7 +28,9 @@ PICTURE, BOTH = "picture", "both"
 def caption_table(
     catalog: Catalog, captions: Mapping[int, Caption], schema: CaptionSchema, card: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """One row per captioned item, field and value; the sentence is the field ``caption``, where there is one.
+    """One row per captioned item, field and value; the sentence is the field ``caption``.
+
+    A sentence that names a value of which the model is not sure enough is left out.
 
     Args:
         catalog: its own values tell whether a value is seen only in the picture or known besides.
@@ -43,7 +45,7 @@ def caption_table(
     temperature, floor = (dict((card or {}).get(name, {})) for name in ("temperature", "floor"))
     rows: list[tuple[Any, ...]] = []
     for row, caption in sorted(captions.items()):
-        named = catalog.named(row)
+        named, unsure = catalog.named(row), set[str]()
         for name, field in schema.fields.items():
             said = caption.values.get(name, () if field.many else UNKNOWN)
             values = said if isinstance(said, tuple) else (said,)
@@ -53,13 +55,14 @@ def caption_table(
             for value, raw in zip(values, told, strict=True):
                 confidence = calibrated(raw, temperature.get(name, 1.0)) if np.isfinite(raw) else np.nan
                 sure = value != UNKNOWN and not confidence < floor.get(name, 0.0)
-                known += [(value if sure else UNKNOWN, confidence)] if sure or not field.many else []
+                unsure |= set() if sure else {value}
+                known += [(value, confidence)] if sure or value == UNKNOWN else []
             for value, confidence in known or [(UNKNOWN, np.nan)]:
                 agrees = value in own
                 conflict = value != UNKNOWN and bool(own) and not agrees
                 source = None if value == UNKNOWN else BOTH if agrees else PICTURE
                 rows.append((catalog.item_ids[row], name, value, confidence, source, conflict))
-        if caption.sentence:
+        if caption.sentence and not any(value in caption.sentence for value in unsure - {UNKNOWN}):
             rows.append((catalog.item_ids[row], PROSE, caption.sentence, np.nan, PICTURE, False))
     return pd.DataFrame(rows, columns=COLUMNS)
 

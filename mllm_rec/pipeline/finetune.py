@@ -79,21 +79,21 @@ def finetune(
     train = examples[: len(examples) - len(held)]
     if len(held) < 2:
         raise InputError(f"{len(examples)} examples are too few to learn from and to check; {2 / _HELD:.0f} are the least")
-    old, old_schema = _replayed(local, prompt, replay + len(held), out) if replay and task == "caption" else ([], schema)
-    old_held, old = old[: len(held)], old[len(held) :]
-    card = {"task": task, "base": local.base, "base name": base, "data": data_hash(train), "settings": vars(settings), "replayed": len(old)}
+    replay = replay if task == "caption" else 0
+    card = {"task": task, "base": local.base, "base name": base, "data": data_hash(train), "settings": vars(settings), "replayed": replay}
     if (found := _finished(out, card)) is None:
         out.mkdir(parents=True, exist_ok=True)
+        old, old_schema = _replayed(local, prompt, replay + len(held), out) if replay else ([], schema)
+        old_held, old = old[: len(held)], old[len(held) :]
         tuned = Tuner(local, [*train, *old], _metric(task, schema, held), settings, out).run()
-        card |= {"examples": len(train), "held out": len(held), "prompt": prompt.key, "metrics": tuned}
-        if schema is not None:
-            assert old_schema is not None
-            card |= {"domain": schema.key(), **fit_calibration(pd.concat([_said(local, schema, held), _said(local, old_schema, old_held)]))}
+        found = {**card, "examples": len(train), "held out": len(held), "prompt": prompt.key, "metrics": tuned}
+        if schema is not None and old_schema is not None:
+            said = pd.concat([_said(local, schema, held), _said(local, old_schema, old_held)])
+            found |= {"domain": schema.key(), **fit_calibration(said)}
             if local.gate is not None:
                 fit_gate(local, [_picture(one) for one in [*held, *old_held]], out)
-        write_card(out, card)
+        write_card(out, found)
         shutil.rmtree(out / _REPLAY, ignore_errors=True)
-        found = card
     if merge is not None:
         _merge(base, out, task, merge)
     return {"out": str(out), **found}, _text(out, found, merge)

@@ -130,6 +130,7 @@ def test_confidence_source_and_conflict(catalog, store):
     shy = caption_table(catalog, captioner(store).run(catalog, progress=False).captions, SCHEMA, {"floor": {"color": 0.95}})
     color = shy[shy["field"] == "color"]
     assert set(color["value"]) == {"unknown"} and color["source"].isna().all()
+    assert PROSE not in set(shy["field"]), "no sentence says what the fields don't"
 
 
 def test_what_the_catalog_says_stays(catalog, store):

@@ -70,12 +70,12 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
     model.to("cpu", torch.float16).save_pretrained(out)
     shutil.copyfile(path, out / DOMAIN)
     processor.save_pretrained(out)
-    card = judged_itself(out, path, recipe, work, start)
+    card = judged_itself(out, path, recipe, work, start, device)
     shutil.rmtree(work)
     return card, card_text(card)
 
 
-def judged_itself(out: Path, path: Path, recipe: Recipe, work: Path, start: float) -> dict[str, Any]:
+def judged_itself(out: Path, path: Path, recipe: Recipe, work: Path, start: float, device: str) -> dict[str, Any]:
     """Calibrate a trained model, fit its gate, judge it on drawings that it never saw, and write its card; the card."""
     schema, side = CaptionSchema.of_domain(Domain.load(path)), recipe.size.side
     held = drawings(path, recipe.validation, VALIDATION_SEED, 0.0, recipe.hidden_share)
@@ -100,6 +100,7 @@ def judged_itself(out: Path, path: Path, recipe: Recipe, work: Path, start: floa
             "recipe": asdict(recipe),
             "domain file": path.name,
             "minutes": round((time.perf_counter() - start) / 60, 1),
+            "on": torch.cuda.get_device_name(0) if device.startswith("cuda") else f"{torch.get_num_threads()} CPU cores",
         },
         "data": f"{recipe.drawings:,} drawings from seeds and goods that the demo shop doesn't have; tested on {recipe.validation:,} more",
         "test": test,
@@ -160,7 +161,14 @@ def card_text(card: dict[str, Any]) -> str:
     lines += [f"match: AUC {match['AUC']} on {match['questions']:,} questions about people and goods of shops it never saw.", ""]
     recipe = json.dumps(card["made with"]["recipe"])
     return "\n".join(
-        [*lines, "Limits:", *(f"* {one}" for one in card["limits"]), "", f"Recipe: `{recipe}`, {card['made with']['minutes']} minutes.", ""]
+        [
+            *lines,
+            "Limits:",
+            *(f"* {one}" for one in card["limits"]),
+            "",
+            f"Recipe: `{recipe}`, {card['made with']['minutes']} minutes on {card['made with']['on']}.",
+            "",
+        ]
     )
 
 

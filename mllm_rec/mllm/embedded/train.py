@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -31,17 +32,17 @@ _IGNORED = -100
 class Recipe:
     """How the embedded model is trained; the defaults are those of the model that ships."""
 
-    drawings: int = 18_000
+    drawings: int = 11_000
     validation: int = 1_500
-    matches: int = 24_000  #: questions whether an item suits, from invented shops
+    matches: int = 12_000  #: questions whether an item suits, from invented shops
     hard_share: float = 0.15  #: of the training drawings
     hidden_share: float = 0.12  #: views that hide something
     foreign_share: float = 0.06  #: of a batch: pictures of nothing, whose every field is unknown
     batch_size: int = 32
-    head_steps: int = 5_500
+    head_steps: int = 3_300
     head_lr: float = 2e-3
-    word_steps: int = 2_000
-    match_steps: int = 800
+    word_steps: int = 1_200
+    match_steps: int = 450
     word_lr: float = 1.2e-3
     tower_share: float = 0.5  #: of the learning rate, for the tower while words are learned
     head_weight: float = 0.3  #: of the heads' loss beside the words'
@@ -103,14 +104,14 @@ class Lessons:
     def batch(self, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Pixels ``(batch, 3, side, side)`` in [-1, 1] and the row of each in the targets; the last row stands for foreign pictures."""
         rows = generator.integers(len(self.pictures), size=self.recipe.batch_size)
-        drawn = self.pictures[rows].astype(np.float32)
-        drawn = _moved(drawn, generator) * generator.uniform(0.97, 1.03, (len(rows), 1, 1, 3)).astype(np.float32)
+        drawn = _moved(self.pictures[rows], generator)
         foreign = generator.random(len(rows)) < self.recipe.foreign_share
         for row in np.flatnonzero(foreign):
             drawn[row] = _foreign(drawn, generator)
         rows = np.where(foreign, len(self.pictures), rows)
-        pixels = torch.from_numpy(drawn.clip(0, 255)).permute(0, 3, 1, 2).div(127.5).sub(1)
-        return pixels.contiguous(memory_format=torch.channels_last), torch.from_numpy(rows)
+        gain = torch.from_numpy(generator.uniform(0.97, 1.03, (len(rows), 3, 1, 1)).astype(np.float32) / 127.5)
+        pixels = torch.from_numpy(drawn).permute(0, 3, 1, 2)  # channels last in memory
+        return (pixels * gain).sub_(1).clamp_(max=1), torch.from_numpy(rows)
 
     def match(self, generator: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Token ids ``(batch, length)`` of questions without their answer, the place of each one's last, and the answer's id."""
@@ -148,20 +149,22 @@ def _moved(drawn: np.ndarray, generator: np.random.Generator, most: int = 5) -> 
 
 
 def _foreign(drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A picture of nothing: one color, noise, a gradient, or drawings cut up and thrown together."""
+    """A picture of nothing: one color, noise of fine or coarse grain, a gradient, or drawings cut up and thrown together."""
     side = drawn.shape[1]
     kind = generator.integers(4)
     color = generator.uniform(0, 255, 3)
     if kind == 0:
-        return np.broadcast_to(color, (side, side, 3)).astype(np.float32)
+        return np.broadcast_to(color, (side, side, 3)).astype(np.uint8)
     if kind == 1:
-        return generator.normal(color, generator.uniform(5, 80), (side, side, 3)).astype(np.float32)
+        grains = int(generator.choice([side, side // 2, side // 4, side // 12]))
+        noise = generator.normal(color, generator.uniform(5, 120), (grains, grains, 3)).clip(0, 255).astype(np.uint8)
+        return np.asarray(Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC))
     if kind == 2:
         slope = np.linspace(0, 1, side)[:, None] * generator.normal() + np.linspace(0, 1, side) * generator.normal()
-        return (color + slope[:, :, None] * generator.uniform(0, 120, 3)).astype(np.float32)
+        return (color + slope[:, :, None] * generator.uniform(0, 120, 3)).clip(0, 255).astype(np.uint8)
     tiles = int(generator.choice([2, 4, 7]))
     width = side // tiles
-    picture = np.zeros((side, side, 3), dtype=np.float32)
+    picture = np.zeros((side, side, 3), dtype=np.uint8)
     for y in range(tiles):
         for x in range(tiles):
             top, left = generator.integers(0, side - width + 1, 2)
@@ -177,6 +180,7 @@ class Training:
         torch.manual_seed(recipe.seed)
         self.lessons, self.recipe, self.device = lessons, recipe, device
         self.model = new_model(processor, recipe.size).to(device, memory_format=torch.channels_last)
+        self.model.set_attn_implementation("eager")  # backward through the fused one takes twice as long on a CPU
         self.heads = Heads(lessons.values, self.model.config.vision_config.hidden_size).to(device)
         self.path = folder / "resume.pt"
         self.folder = folder

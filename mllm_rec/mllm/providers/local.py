@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,13 @@ from mllm_rec.mllm.adapters import CARD, WEIGHTS, check_base, read_card
 from mllm_rec.mllm.providers import model_folder
 from mllm_rec.mllm.providers.base import CAPABILITIES, JOBS, Answer, Conversation, ProviderError
 
+# bitsandbytes says at every start which kernel it would like to fetch; its other warnings stay
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 #: Seconds that the hub may take to say whether it has a model.
 _HUB_SECONDS = 10.0
 _WANTED = "--mllm wants embedded, none, a model's folder or hub name, or openai:MODEL@URL"
 #: What is fetched of a model on the hub: no pickles, no weights for other libraries.
-_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 #: What lies in a folder that holds pickles instead of safetensors.
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
