@@ -66,7 +66,9 @@ def caption_example(
         if value is None:
             open_places.append((start, len(text) - 1))
     text += f"{json.dumps(PROSE)}:{json.dumps(sentence(known), ensure_ascii=False)}}}"
-    return Example(prompt.say(picture=picture, **inputs), text, open=tuple(open_places), truth={name: values.get(name) for name in schema.fields})
+    return Example(
+        prompt.say(picture=picture, **inputs), text, open=tuple(open_places), truth={name: values.get(name) for name in schema.fields}
+    )
 
 
 def sentence(shown: Mapping[str, str]) -> str:

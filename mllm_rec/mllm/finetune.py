@@ -24,7 +24,7 @@ from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD
 from mllm_rec.mllm.examples import Example
 from mllm_rec.mllm.precision import fast
-from mllm_rec.mllm.providers.local import Local
+from mllm_rec.mllm.providers.local import Local, quiet
 
 #: Models up to so many parameters are adapted in every layer, convolutions too; larger ones beside their vision tower only.
 SMALL = 50_000_000
@@ -78,7 +78,8 @@ class Tuner:
         torch.manual_seed(settings.seed)
         targets = adapted_layers(local.model)
         configuration = LoraConfig(r=settings.rank, lora_alpha=2 * settings.rank, target_modules=targets)
-        model = get_peft_model(_prepared(local.model), configuration).eval()
+        with quiet():
+            model = get_peft_model(_prepared(local.model), configuration).eval()
         local.model = model
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         accelerator = Accelerator(cpu=local.device == "cpu")

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -130,7 +131,7 @@ class Local:
             weights["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=bits == 8, load_in_4bit=bits == 4)
             weights["device_map"] = {"": self.device}
         try:
-            with _quiet():
+            with quiet():
                 processor = AutoProcessor.from_pretrained(self.folder, **wanted)
                 model = AutoModelForImageTextToText.from_pretrained(self.folder, **weights, **wanted)
         except (OSError, ValueError, KeyError, ImportError) as error:
@@ -182,10 +183,11 @@ class Local:
             check_base(folder, card, self.base)
             name = f"adapter{len(self._loaded)}"
             try:
-                if not self._loaded:
-                    self.model = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name).eval()
-                else:
-                    self.model.load_adapter(str(folder), adapter_name=name)
+                with quiet():
+                    if not self._loaded:
+                        self.model = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name).eval()
+                    else:
+                        self.model.load_adapter(str(folder), adapter_name=name)
             except (ValueError, RuntimeError, OSError) as error:
                 raise InputError(f"{folder} doesn't fit '{self.name}': {str(error).splitlines()[0]}") from error
             self._loaded[folder] = name
@@ -240,7 +242,7 @@ class Local:
         width = inputs["input_ids"].shape[1]
         ends = self._ends()
         recorder = Recorder(self._grammar(schema) if schema is not None else None, len(conversations), width, ends)
-        with torch.inference_mode(), _quiet():
+        with torch.inference_mode(), quiet():
             sequences = self.model.generate(
                 **inputs,
                 do_sample=sampled,
@@ -291,7 +293,7 @@ class Local:
 
         def run() -> None:
             try:
-                with torch.inference_mode(), _quiet():
+                with torch.inference_mode(), quiet():
                     self.model.generate(**inputs, do_sample=False, max_new_tokens=max_tokens, streamer=streamer)
             finally:
                 streamer.end()
@@ -309,7 +311,7 @@ class Local:
 
     def inputs(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
         """What the model takes, on its device; rows padded on the left."""
-        with _quiet():
+        with quiet():
             made = self.processor.apply_chat_template(
                 list(conversations),
                 tokenize=True,
@@ -337,7 +339,7 @@ class Local:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the library's own chatter."""
     from transformers.utils import logging
 
@@ -346,7 +348,9 @@ def _quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # peft asks for an old name
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:
