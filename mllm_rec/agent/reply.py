@@ -127,39 +127,41 @@ class Reply:
         return [card.item_id for card in self.cards]
 
 
-def explanations(
-    shop: Shop,
-    state: DialogueState,
-    ranked: Ranked,
-    history: Sequence[int],
-    user: int | None,
-    against: Sequence[int],
-    advice: Advice | None = None,
-) -> list[Explanation]:
-    """Why each ranked item stands where it does; arguments as in ``cards``."""
-    rows = ranked.items.tolist()
-    constraints, wishes = _constraints(shop, state, rows), _wishes(state, shop.catalog, rows)
-    return _explained(shop, state, ranked, history, user, against, constraints, wishes, advice)
+@dataclass(frozen=True, eq=False)
+class Occasion:
+    """For whom a list is made.
+
+    Attributes:
+        shop, state: what there is, and all that was said.
+        history: positions that the person likes by the log.
+        user: the person in the log; None: a stranger.
+        advice: the model's share of this turn; None: there is no model.
+    """
+
+    shop: Shop
+    state: DialogueState
+    history: Sequence[int] = ()
+    user: int | None = None
+    advice: Advice | None = None
+
+
+def explanations(occasion: Occasion, ranked: Ranked) -> list[Explanation]:
+    """Why each ranked item stands where it does."""
+    shop, state, rows = occasion.shop, occasion.state, ranked.items.tolist()
+    return _explained(occasion, ranked, (), _constraints(shop, state, rows), _wishes(state, shop.catalog, rows))
 
 
 def _explained(
-    shop: Shop,
-    state: DialogueState,
-    ranked: Ranked,
-    history: Sequence[int],
-    user: int | None,
-    against: Sequence[int],
-    constraints: list[list[Met]],
-    wishes: list[dict[str, Met]],
-    advice: Advice | None,
+    occasion: Occasion, ranked: Ranked, against: Sequence[int], constraints: list[list[Met]], wishes: list[dict[str, Met]]
 ) -> list[Explanation]:
+    shop, state, advice = occasion.shop, occasion.state, occasion.advice
     positions = shop.catalog.positions
     liked, disliked = ([positions[item] for item in ids if item in positions] for ids in (state.liked, state.disliked))
     request = ExplainRequest(
-        history=[*history, *liked],
+        history=[*occasion.history, *liked],
         disliked=disliked,
         pointed=positions.get(state.reference),
-        user=user,
+        user=occasion.user,
         constraints=constraints,
         wishes=[list(met.values()) for met in wishes],
         contributions=ranked.parts,
@@ -170,26 +172,12 @@ def _explained(
     return advice.worded(explained, [str(shop.catalog.table["title"].iat[row] or "") for row in rows]) if advice else explained
 
 
-def cards(
-    shop: Shop,
-    state: DialogueState,
-    ranked: Ranked,
-    history: Sequence[int],
-    user: int | None,
-    against: Sequence[int],
-    words: Wording,
-    advice: Advice | None = None,
-) -> tuple[Card, ...]:
-    """The cards of a ranked list.
-
-    Args:
-        history: positions that the user likes.
-        against: positions that prices are compared with.
-        advice: of the model, for this turn.
-    """
+def cards(occasion: Occasion, ranked: Ranked, words: Wording, against: Sequence[int] = ()) -> tuple[Card, ...]:
+    """The cards of a ranked list; ``against``: positions that prices are compared with."""
+    shop, state = occasion.shop, occasion.state
     catalog, rows = shop.catalog, ranked.items.tolist()
     constraints, wishes = _constraints(shop, state, rows), _wishes(state, catalog, rows)
-    explained = _explained(shop, state, ranked, history, user, against, constraints, wishes, advice)
+    explained = _explained(occasion, ranked, against, constraints, wishes)
     made = []
     for row, score, asked, wished, reasons in zip(rows, ranked.scores.tolist(), constraints, wishes, explained, strict=True):
         badges = [one.label for one in asked if one.known and one.column != "category"] + list(wished)

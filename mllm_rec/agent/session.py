@@ -12,7 +12,7 @@ from mllm_rec.agent import answers, suggest
 from mllm_rec.agent.advisor import Advice
 from mllm_rec.agent.pointing import NOTHING_SHOWN
 from mllm_rec.agent.relax import relax, relaxations
-from mllm_rec.agent.reply import Card, Profile, Reply, Shop, cards, explanations, signals
+from mllm_rec.agent.reply import Card, Occasion, Profile, Reply, Shop, cards, explanations, signals
 from mllm_rec.agent.state import Chip, DialogueState, Understanding, bounds
 from mllm_rec.agent.understand import LONGEST_MESSAGE, understand
 from mllm_rec.agent.wording import Wording, wording
@@ -209,7 +209,7 @@ class Session:
             self._rows(before.last_list) if before and before.chips and said and _compares(said) else self._rows([self.state.reference])
         )
         self.state = self.state.show([str(shop.catalog.item_ids[row]) for row in rows])
-        made = cards(shop, self.state, ranked, self._history(), self.user, against, self.words, advice)
+        made = cards(self._occasion(advice), ranked, self.words, against)
         only_liked = bool(self.state.liked) and not fresh.any()
         text = answers.listed(self, lead, said, rows, allowed, int(fits.sum() if more else allowed.sum()), more, only_liked)
         text = self._noted(text, advice)
@@ -223,7 +223,11 @@ class Session:
         """
         ranked = self.shop.candidates.measure(self._request(self._open()), [self.shop.catalog.position(item_id)])
         advice = self._advice()
-        return explanations(self.shop, self.state, ranked, self._history(), self.user, (), advice)[0], self._noted("", advice)
+        return explanations(self._occasion(advice), ranked)[0], self._noted("", advice)
+
+    def _occasion(self, advice: Advice | None) -> Occasion:
+        """For whom a list is made now."""
+        return Occasion(self.shop, self.state, self._history(), self.user, advice)
 
     def _ranked(self, allowed: np.ndarray, advice: Advice | None) -> Ranked:
         """The list, with the model's opinion where a taste alone decides: what is wished for now outranks what a model thinks of a taste."""
@@ -287,15 +291,16 @@ class Session:
         if not fits[row] or (kind == "why_not" and item_id not in self.state.last_list):
             return self._list([answers.why_not(self, row, may, fits)])
         card = next((card for card in (self._last.cards if self._last else ()) if card.item_id == item_id), None)
-        shares = self._last.signals if self._last else ()
+        shares, advice = self._last.signals if self._last else (), None
         if card is None:
             ranked = self.shop.candidates.measure(self._request(fits), [row])
             advice = self._advice()
-            card = cards(self.shop, self.state, ranked, self._history(), self.user, (), self.words, advice)[0]
+            card = cards(self._occasion(advice), ranked, self.words)[0]
             shares = signals(ranked.parts, self.words)
         title = self.shop.item_title(item_id)
         text = self.words.say("why", title=title, reasons=" ".join(card.why)) if card.why else self.words.say("why_nothing", title=title)
         tries = suggest.tries(self.shop, self.state, self.words)
+        text = self._noted(text, advice)
         return Reply(text, (replace(card, liked=item_id in self.state.liked),), self.state.chips, (), self.profile(), shares, tries)
 
     def profile(self) -> Profile:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from mllm_rec.agent.reply import Shop, explanations
+from mllm_rec.agent.reply import Occasion, Shop, explanations
 from mllm_rec.agent.session import Session
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.domain import Domain
@@ -154,9 +154,8 @@ def _reasons(shop: Shop, prompt: Prompt, rng: np.random.Generator) -> Iterator[E
         session = Session(shop, user, size=_LIST)
         session.refresh()
         ranked = session.rank(shop.catalog.available & ~shop.excluded, _LIST)
-        for row, one in zip(
-            ranked.items, explanations(shop, session.state, ranked, shop.explainer.history(user).tolist(), user, ()), strict=True
-        ):
+        told = explanations(Occasion(shop, session.state, shop.explainer.history(user).tolist(), user), ranked)
+        for row, one in zip(ranked.items, told, strict=True):
             yield word_example(prompt, str(shop.catalog.table["title"].iat[row] or ""), one)
 
 
