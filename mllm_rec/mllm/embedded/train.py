@@ -6,7 +6,7 @@ model learns to write captions. Text alone teaches the tower little; heads first
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,19 +32,21 @@ _IGNORED = -100
 class Recipe:
     """How the embedded model is trained; the defaults are those of the model that ships."""
 
-    drawings: int = 11_000
+    drawings: int = 12_000
     validation: int = 1_500
-    matches: int = 12_000  #: questions whether an item suits, from invented shops
+    matches: int = 16_000  #: questions whether an item suits, from invented shops
     hard_share: float = 0.15  #: of the training drawings
     hidden_share: float = 0.12  #: views that hide something
     foreign_share: float = 0.06  #: of a batch: pictures of nothing, whose every field is unknown
     batch_size: int = 32
-    head_steps: int = 3_300
+    head_steps: int = 3_000
     head_lr: float = 2e-3
-    word_steps: int = 1_200
-    match_steps: int = 450
+    tower_lr: float = 0.1  #: Muon's, of the tower's convolutions
+    word_steps: int = 1_000
+    match_steps: int = 600
     word_lr: float = 1.2e-3
-    tower_share: float = 0.5  #: of the learning rate, for the tower while words are learned
+    layer_lr: float = 0.02  #: Muon's, of the language model's layers
+    tower_share: float = 0.3  #: of their learning rates, for tower and heads while words are learned
     head_weight: float = 0.3  #: of the heads' loss beside the words'
     seed: int = 1
     keep_every: int = 200  #: steps between two checkpoints
@@ -173,6 +175,33 @@ def _foreign(drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return picture
 
 
+#: Parameters with AdamW's and Muon's learning rate.
+Pace = tuple[Sequence[nn.Parameter], float, float]
+
+
+class Muon(torch.optim.Muon):
+    """Muon over convolutions, too, each as the matrix ``(out, 9 in)`` that it is: drawings are learned in far fewer steps than AdamW takes.
+
+    Jordan et al. Muon: An optimizer for hidden layers in neural networks. 2024.
+    """
+
+    def __init__(self, groups: Sequence[tuple[Sequence[nn.Parameter], float]]):
+        self.weights = [weight for weights, _ in groups for weight in weights]
+        matrices = [{"params": [nn.Parameter(_matrix(one.detach())) for one in weights], "lr": lr} for weights, lr in groups]
+        super().__init__(matrices, weight_decay=0.01)
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One step along the gradients of the weights, which the matrices share their memory with."""
+        matrices = [matrix for group in self.param_groups for matrix in group["params"]]
+        for matrix, weight in zip(matrices, self.weights, strict=True):
+            matrix.grad = None if weight.grad is None else _matrix(weight.grad)
+        super().step(closure)
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1) if weight.ndim == 4 else weight
+
+
 class Training:
     """The three stages over one stream of batches, kept every few steps and taken up where it stopped."""
 
@@ -195,25 +224,27 @@ class Training:
         recipe, eyes = self.recipe, [*self.tower.parameters(), *self.heads.parameters()]
         seeing = {id(parameter) for parameter in eyes}
         tongue = [parameter for parameter in self.model.parameters() if id(parameter) not in seeing]
-        slow = recipe.word_lr * recipe.tower_share
-        stages: list[tuple[str, int, Callable[[np.random.Generator], dict[str, Tensor]], list[dict[str, Any]]]] = [
-            ("seeing", recipe.head_steps, self._see, [{"params": eyes, "lr": recipe.head_lr}]),
-            ("saying", recipe.word_steps, self._say, [{"params": eyes, "lr": slow}, {"params": tongue, "lr": recipe.word_lr}]),
-            ("matching", recipe.match_steps, self._match, [{"params": tongue, "lr": recipe.word_lr}]),
+        learns, speaks = (eyes, recipe.head_lr, recipe.tower_lr), (tongue, recipe.word_lr, recipe.layer_lr)
+        watches = (eyes, recipe.tower_share * recipe.head_lr, recipe.tower_share * recipe.tower_lr)
+        stages: list[tuple[str, int, Callable[[np.random.Generator], dict[str, Tensor]], list[Pace]]] = [
+            ("seeing", recipe.head_steps, self._see, [learns]),
+            ("saying", recipe.word_steps, self._say, [watches, speaks]),
+            ("matching", recipe.match_steps, self._match, [speaks]),
         ]
-        for stage, (name, steps, loss, groups) in enumerate(stages):
+        for stage, (name, steps, loss, paces) in enumerate(stages):
             if found and found["stage"] > stage:
                 continue
-            optimizer = torch.optim.AdamW(groups, weight_decay=0.02, betas=(0.9, 0.98))
-            parameters = [parameter for group in groups for parameter in group["params"]]
-            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(steps))
+            optimizers = self._optimizers(paces)
+            parameters = [parameter for pace in paces for parameter in pace[0]]
+            schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(steps)) for optimizer in optimizers]
+            moving: list[Any] = [*optimizers, *schedules]
             first = 0
             if found and found["stage"] == stage:
                 first = found["step"]
                 self.model.load_state_dict(found["model"])
                 self.heads.load_state_dict(found["heads"])
-                optimizer.load_state_dict(found["optimizer"])
-                schedule.load_state_dict(found["schedule"])
+                for part, state in zip(moving, found["moving"], strict=True):
+                    part.load_state_dict(state)
             self.model.train()
             if name == "matching":
                 self.tower.eval().requires_grad_(False)
@@ -229,24 +260,34 @@ class Training:
             shown: dict[str, float] = {}
             for step in bar:
                 terms = loss(np.random.default_rng([self.recipe.seed, stage, step]))
-                optimizer.zero_grad()
+                self.model.zero_grad()
+                self.heads.zero_grad()
                 torch.stack(list(terms.values())).sum().backward()
                 nn.utils.clip_grad_norm_(parameters, 1.0)
-                optimizer.step()
-                schedule.step()
+                for part in moving:
+                    part.step()
                 now = {name: term.item() for name, term in terms.items()}
                 shown = {name: 0.95 * shown.get(name, value) + 0.05 * value for name, value in now.items()}
                 bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
                 if (step + 1) % self.recipe.keep_every == 0 or step + 1 == steps:
-                    self._keep(stage, step + 1, optimizer, schedule, said)
+                    self._keep(stage, step + 1, moving, said)
         return self.model.eval()
 
-    def _keep(self, stage: int, step: int, optimizer: Any, schedule: Any, said: str) -> None:
-        state = {"model": self.model, "heads": self.heads, "optimizer": optimizer, "schedule": schedule}
+    def _optimizers(self, paces: Sequence[Pace]) -> list[torch.optim.Optimizer]:
+        """Muon for what maps one hidden layer to another, AdamW for the rest: embeddings, what reads pixels, scales, heads."""
+        inside = {
+            id(weight)
+            for name, weight in self.model.named_parameters()
+            if weight.ndim >= 2 and weight.shape[1] > 3 and "embed" not in name and "lm_head" not in name
+        }
+        rest = [{"params": [one for one in parameters if id(one) not in inside], "lr": lr} for parameters, lr, _ in paces]
+        hidden = [([one for one in parameters if id(one) in inside], lr) for parameters, _, lr in paces]
+        return [torch.optim.AdamW(rest, weight_decay=0.02, betas=(0.9, 0.98)), Muon(hidden)]
+
+    def _keep(self, stage: int, step: int, moving: Sequence[Any], said: str) -> None:
+        state = {"model": self.model.state_dict(), "heads": self.heads.state_dict(), "moving": [part.state_dict() for part in moving]}
         with atomic(self.path) as temporary:
-            torch.save(
-                {"stage": stage, "step": step, "recipe": said, **{name: part.state_dict() for name, part in state.items()}}, temporary
-            )
+            torch.save({"stage": stage, "step": step, "recipe": said, **state}, temporary)
 
     def _see(self, generator: np.random.Generator) -> dict[str, Tensor]:
         pixels, rows = self.lessons.batch(generator)
