@@ -93,6 +93,7 @@ class Tuner:
             set_peft_model_state_dict(local.model, state["now"])
             optimizer.load_state_dict(state["optimizer"])
             schedule.load_state_dict(state["schedule"])
+            print(f"  going on after step {state['step']}", file=sys.stderr)
         else:
             before = self.metric(local)  # a new adapter changes nothing yet
             state = {"step": 0, "best": -math.inf, "best step": 0, "before": before, "said": said}

@@ -26,7 +26,7 @@ from mllm_rec.mllm.examples import Example, caption_example, match_examples, rea
 from mllm_rec.mllm.finetune import Metric, Tuner, Tuning, data_hash, token_accuracy, write_card
 from mllm_rec.mllm.judge import accuracy, fit_calibration, judged, match_auc
 from mllm_rec.mllm.prompts import Prompt, prompt_for
-from mllm_rec.mllm.providers.local import Local
+from mllm_rec.mllm.providers.local import Local, quiet
 from mllm_rec.mllm.schema import CaptionSchema
 from mllm_rec.pipeline.caption import caption_schema, domain_of
 from mllm_rec.pipeline.serve import open_shop
@@ -202,8 +202,9 @@ def _merge(base: str, adapter: Path, task: str, out: Path) -> None:
     """Base and adapter as one model in a folder of its own, with what is known of both."""
     local = Local(base)
     local.use(adapter)
-    local.model.merge_and_unload().save_pretrained(out)
-    local.processor.save_pretrained(out)
+    with quiet():
+        local.model.merge_and_unload().save_pretrained(out)
+        local.processor.save_pretrained(out)
     write_json(out / CARD, {**local.card, "jobs": sorted(local.jobs | {task}), "merged": [base, read_json(adapter / CARD)]})
     for folder in (adapter, local.folder):
         if (folder / GATE).exists():

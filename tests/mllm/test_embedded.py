@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from mllm_rec.data.sources.demo import DEMO, draw, recipes
 from mllm_rec.mllm.embedded.corpus import DRAWN, FIRST_SEED, answer, drawings
 from mllm_rec.mllm.embedded.model import Size
 from mllm_rec.mllm.embedded.recipe import asked_of, train_mllm
-from mllm_rec.mllm.embedded.train import Recipe
+from mllm_rec.mllm.embedded.train import Muon, Recipe
 from mllm_rec.mllm.examples import sentence
 from mllm_rec.mllm.judge import fit_calibration, judged, table
 from mllm_rec.mllm.providers import EMBEDDED, load_provider
@@ -77,6 +78,16 @@ def test_interrupted_training_comes_to_the_same_model(tmp_path, monkeypatch):
     assert one == other
     assert whole["domain"] == schema().key() and not (tmp_path / "whole" / "work").exists()
     assert "wrong/stated" in (tmp_path / "whole" / "README.md").read_text()
+
+
+def test_muon_turns_a_convolution_by_an_orthogonal_matrix():
+    convolution = torch.nn.Conv2d(8, 16, 3, bias=False).to(memory_format=torch.channels_last)
+    before = convolution.weight.detach().clone()
+    convolution(torch.randn(2, 8, 5, 5)).square().sum().backward()
+    Muon([([convolution.weight], 1.0)]).step()
+    moved = (0.99 * before - convolution.weight.detach()).permute(0, 2, 3, 1).reshape(16, 72)
+    sizes = torch.linalg.svdvals(moved)
+    assert sizes.min() > 0.5 and sizes.max() < 1.5, "Newton-Schulz brings singular values near 1"
 
 
 def test_calibration_brings_wrong_values_down():

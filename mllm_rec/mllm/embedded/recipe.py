@@ -27,7 +27,7 @@ from mllm_rec.mllm.embedded.train import Lessons, Recipe, Training
 from mllm_rec.mllm.judge import fit_calibration, judged, match_auc, table
 from mllm_rec.mllm.prompts import load_prompt, prompt_for
 from mllm_rec.mllm.providers.base import Conversation, Provider
-from mllm_rec.mllm.providers.local import Local
+from mllm_rec.mllm.providers.local import Local, quiet
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 
 #: Pixels a side of the drawings that judge.
@@ -67,7 +67,8 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
     processor = new_processor([*(answer(schema, one.shown()) for one in made), "caption\n", *said_of_items], recipe.size)
     lessons = Lessons(pictures, made, asked, schema, processor, prompt_ids(processor), recipe)
     model = Training(lessons, processor, recipe, work, device).run()
-    model.to("cpu", torch.float16).save_pretrained(out)
+    with quiet():
+        model.to("cpu", torch.float16).save_pretrained(out)
     shutil.copyfile(path, out / DOMAIN)
     processor.save_pretrained(out)
     card = judged_itself(out, path, recipe, work, start, device)
