@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -34,16 +35,16 @@ class Recipe:
 
     drawings: int = 12_000
     validation: int = 1_500
-    matches: int = 16_000  #: questions whether an item suits, from invented shops
+    matches: int = 24_000  #: questions whether an item suits, from invented shops
     hard_share: float = 0.15  #: of the training drawings
     hidden_share: float = 0.12  #: views that hide something
-    foreign_share: float = 0.06  #: of a batch: pictures of nothing, whose every field is unknown
+    foreign_share: float = 0.08  #: of a batch: pictures of nothing, whose every field is unknown
     batch_size: int = 32
-    head_steps: int = 3_000
+    head_steps: int = 2_700
     head_lr: float = 2e-3
     tower_lr: float = 0.1  #: Muon's, of the tower's convolutions
     word_steps: int = 1_000
-    match_steps: int = 600
+    match_steps: int = 800
     word_lr: float = 1.2e-3
     layer_lr: float = 0.02  #: Muon's, of the language model's layers
     tower_share: float = 0.3  #: of their learning rates, for tower and heads while words are learned
@@ -151,20 +152,34 @@ def _moved(drawn: np.ndarray, generator: np.random.Generator, most: int = 5) -> 
 
 
 def _foreign(drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A picture of nothing: one color, noise of fine or coarse grain, a gradient, or drawings cut up and thrown together."""
+    """A picture of nothing: one color, noise of several grains, a gradient, drawings cut up and thrown together, or shapes and letters."""
     side = drawn.shape[1]
-    kind = generator.integers(4)
+    kind = generator.integers(5)
     color = generator.uniform(0, 255, 3)
     if kind == 0:
         return np.broadcast_to(color, (side, side, 3)).astype(np.uint8)
     if kind == 1:
-        grains = int(generator.choice([side, side // 2, side // 4, side // 12]))
-        noise = generator.normal(color, generator.uniform(5, 120), (grains, grains, 3)).clip(0, 255).astype(np.uint8)
-        return np.asarray(Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC))
+        return _noise(side, color, generator)
     if kind == 2:
         slope = np.linspace(0, 1, side)[:, None] * generator.normal() + np.linspace(0, 1, side) * generator.normal()
         return (color + slope[:, :, None] * generator.uniform(0, 120, 3)).clip(0, 255).astype(np.uint8)
-    tiles = int(generator.choice([2, 4, 7]))
+    return _cut_up(drawn, generator) if kind == 3 else _scene(side, color, generator)
+
+
+def _noise(side: int, color: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Noise of fine and coarse grain in random shares, as photographs have."""
+    picture = np.broadcast_to(color, (side, side, 3))
+    for share in (1, 2, 4, 12, 48):
+        grains = max(side // share, 2)
+        noise = generator.uniform(0, 255, (grains, grains, 3)).astype(np.uint8)
+        large = np.asarray(Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)
+        picture = picture + generator.exponential(0.4) * (large - 127.5)
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def _cut_up(drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Pieces of drawings side by side, each turned."""
+    side, tiles = drawn.shape[1], int(generator.choice([2, 4, 7]))
     width = side // tiles
     picture = np.zeros((side, side, 3), dtype=np.uint8)
     for y in range(tiles):
@@ -173,6 +188,27 @@ def _foreign(drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
             piece = drawn[generator.integers(len(drawn)), top : top + width, left : left + width]
             picture[y * width : (y + 1) * width, x * width : (x + 1) * width] = np.rot90(piece, int(generator.integers(4)))
     return picture
+
+
+def _scene(side: int, color: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Shapes and letters of any color over noise, more or less blurred: a scene of no goods."""
+    picture = Image.fromarray(_noise(side, color, generator))
+    pen = ImageDraw.Draw(picture)
+    for _ in range(int(generator.integers(3, 25))):
+        ink = tuple(generator.integers(0, 256, 3).tolist())
+        x, y = generator.uniform(0, side, 2)
+        width, height = generator.uniform(side / 24, side / 2, 2)
+        shape = int(generator.integers(4))
+        if shape == 0:
+            pen.ellipse((x - width / 2, y - height / 2, x + width / 2, y + height / 2), fill=ink)
+        elif shape == 1:
+            pen.rectangle((x - width / 2, y - height / 2, x + width / 2, y + height / 2), fill=ink)
+        elif shape == 2:
+            pen.polygon([(x + dx, y + dy) for dx, dy in generator.normal(0, side / 6, (5, 2)).tolist()], fill=ink)
+        else:
+            letters = "".join(generator.choice(list(ascii_letters), int(generator.integers(2, 10))))
+            pen.text((x - width, y), letters, fill=ink, font_size=float(generator.uniform(8, side / 4)))
+    return np.asarray(picture.filter(ImageFilter.GaussianBlur(float(generator.exponential(1.0)))))
 
 
 #: Parameters with AdamW's and Muon's learning rate.
