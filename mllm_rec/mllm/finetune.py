@@ -23,6 +23,7 @@ from mllm_rec.data.files import atomic, digest, write_json
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD
 from mllm_rec.mllm.examples import Example
+from mllm_rec.mllm.packed import lengthened
 from mllm_rec.mllm.precision import fast
 from mllm_rec.mllm.providers.local import Local, quiet
 
@@ -87,7 +88,7 @@ class Tuner:
         optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._slope)
         model, optimizer = accelerator.prepare(model, optimizer)
-        said = json.dumps([asdict(settings), local.base, data_hash(self.train)])
+        said = json.dumps([asdict(settings), local.key, data_hash(self.train)])
         if self.path.exists() and (found := torch.load(self.path, weights_only=True))["said"] == said:
             state: dict[str, Any] = found
             set_peft_model_state_dict(local.model, state["now"])
@@ -109,6 +110,8 @@ class Tuner:
             file=sys.stderr,
         )
         for step in bar:
+            if step - state["best step"] >= settings.patience * settings.check_every:
+                break
             loss = self._loss(accelerator, model, np.random.default_rng([settings.seed, step]))
             optimizer.zero_grad()
             accelerator.backward(loss)
@@ -127,8 +130,6 @@ class Tuner:
             with atomic(self.path) as temporary:
                 torch.save(state, temporary)
             _told(step + 1, measured)
-            if step + 1 - state["best step"] >= settings.patience * settings.check_every:
-                break
         set_peft_model_state_dict(local.model, state["adapter"])
         local.model.save_pretrained(self.out)
         local.model.set_adapter("default")
@@ -150,7 +151,7 @@ def encoded(local: Local, examples: Sequence[Example]) -> tuple[dict[str, Tensor
     """What the model takes for some examples, and the labels ``(batch, length)``: the prompt's tokens and the padding are not learned."""
     inputs = local.inputs([one.conversation for one in examples])
     tokenizer = local.processor.tokenizer
-    pieces = [_pieces(tokenizer, one) for one in examples]
+    pieces = [_pieces(local, one) for one in examples]
     longest = max(len(ids) for ids, _ in pieces)
     device = inputs["input_ids"].device
 
@@ -160,19 +161,14 @@ def encoded(local: Local, examples: Sequence[Example]) -> tuple[dict[str, Tensor
     added = padded([ids for ids, _ in pieces], tokenizer.pad_token_id)
     mask = padded([[1] * len(ids) for ids, _ in pieces], 0)
     labels = padded([ids if learned is None else learned for ids, learned in pieces], _IGNORED)
-    shape = inputs["input_ids"].shape
-    parts = {"input_ids": added, "attention_mask": mask}
-    longer = {
-        name: torch.cat([value, parts.get(name, torch.zeros_like(added)).to(value.dtype)], dim=1)
-        for name, value in inputs.items()
-        if value.shape == shape
-    }
-    return {**inputs, **longer}, torch.cat([torch.full(shape, _IGNORED, device=device), labels], dim=1)
+    labels = torch.cat([torch.full_like(inputs["input_ids"], _IGNORED), labels], dim=1)
+    return lengthened(inputs, input_ids=added, attention_mask=mask), labels
 
 
-def _pieces(tokenizer: Any, example: Example) -> tuple[list[int], list[int]]:
+def _pieces(local: Local, example: Example) -> tuple[list[int], list[int]]:
     """Token ids after the prompt, and what is learned of each: not what is given, and not what is left open."""
-    given = tokenizer(example.given, add_special_tokens=False)["input_ids"] if example.given else []
+    tokenizer = local.processor.tokenizer
+    given = tokenizer(local.plain(example.given), add_special_tokens=False)["input_ids"] if example.given else []
     said = tokenizer(example.answer, add_special_tokens=False, return_offsets_mapping=bool(example.open))
     learned = [
         _IGNORED if any(start < last and end > first for first, last in example.open) else token

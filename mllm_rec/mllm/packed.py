@@ -4,7 +4,7 @@ Order can't matter and one item's words can't touch another's score. Where a mod
 once, on three items), the continuations are scored one by one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def score(model: "Local", prefix: Conversation, continuations: Sequence[str], la
     """See ``Provider.score``."""
     first, second = (_spellings(model, label) for label in labels)
     inputs = model.inputs([prefix])
-    pieces = [model.processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in continuations]
+    pieces = [model.processor.tokenizer(model.plain(text), add_special_tokens=False)["input_ids"] for text in continuations]
     if any(not piece for piece in pieces):
         raise InputError("a continuation to score is empty")
     if model.packs is None:
@@ -63,18 +63,18 @@ def _packed(model: "Local", inputs: dict[str, Any], pieces: Sequence[list[int]],
     length = prefix.shape[1]
     device = prefix.device
     flat = [token for piece in pieces for token in piece]
-    ids = torch.cat([prefix, torch.tensor([flat], device=device)], dim=1)
-    total = ids.shape[1]
+    added = torch.tensor([flat], device=device)
+    total = length + len(flat)
     positions = torch.tensor([[*range(length), *(length + place for piece in pieces for place in range(len(piece)))]], device=device)
     owner = torch.tensor([0] * length + [number + 1 for number, piece in enumerate(pieces) for _ in piece], device=device)
     allowed = torch.ones(total, total, dtype=torch.bool, device=device).tril() & ((owner[None] == 0) | (owner[None] == owner[:, None]))
     dtype = model.model.dtype
     mask = torch.zeros(total, total, dtype=dtype, device=device).masked_fill(~allowed, torch.finfo(dtype).min)[None, None]
     ends = torch.tensor([len(piece) for piece in pieces], device=device).cumsum(0) + length - 1
-    others = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}
+    given = {**lengthened(inputs, input_ids=added), "attention_mask": mask, "position_ids": positions}
     try:
         with torch.inference_mode():
-            logits = model.model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=ends, **others).logits[0]
+            logits = model.model(**given, logits_to_keep=ends).logits[0]
     except (TypeError, ValueError, RuntimeError, IndexError):
         return None
     return _odds(logits, first, second) if len(logits) == len(pieces) else None
@@ -82,15 +82,22 @@ def _packed(model: "Local", inputs: dict[str, Any], pieces: Sequence[list[int]],
 
 def _loop(model: "Local", inputs: dict[str, Any], pieces: Sequence[list[int]], first: list[int], second: list[int]) -> np.ndarray:
     """One by one."""
-    prefix = inputs["input_ids"]
-    others = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}
     found = []
     for piece in pieces:
-        ids = torch.cat([prefix, torch.tensor([piece], device=prefix.device)], dim=1)
+        added = torch.tensor([piece], device=inputs["input_ids"].device)
         with torch.inference_mode():
-            logits = model.model(input_ids=ids, attention_mask=torch.ones_like(ids), **others).logits[0, -1:]
+            logits = model.model(**lengthened(inputs, input_ids=added, attention_mask=torch.ones_like(added))).logits[0, -1:]
         found.append(_odds(logits, first, second))
     return np.concatenate(found)
+
+
+def lengthened(inputs: Mapping[str, Any], **added: Tensor) -> dict[str, Any]:
+    """A model's inputs with ``(batch, more)`` columns added to all that has a value for each token: those said, zeros elsewhere."""
+    shape, zeros = inputs["input_ids"].shape, torch.zeros_like(added["input_ids"])
+    return {
+        name: torch.cat([value, added.get(name, zeros).to(value.dtype)], dim=1) if value.shape == shape else value
+        for name, value in inputs.items()
+    }
 
 
 def _odds(logits: Tensor, first: list[int], second: list[int]) -> np.ndarray:

@@ -80,7 +80,15 @@ def finetune(
     if len(held) < 2:
         raise InputError(f"{len(examples)} examples are too few to learn from and to check; {2 / _HELD:.0f} are the least")
     replay = replay if task == "caption" else 0
-    card = {"task": task, "base": local.base, "base name": base, "data": data_hash(train), "settings": vars(settings), "replayed": replay}
+    card = {
+        "task": task,
+        "base": local.base,
+        "base name": base,
+        "data": data_hash(train),
+        "settings": vars(settings),
+        "replayed": replay,
+        "qlora": qlora,
+    }
     if (found := _finished(out, card)) is None:
         out.mkdir(parents=True, exist_ok=True)
         old, old_schema = _replayed(local, prompt, replay + len(held), out) if replay else ([], schema)

@@ -114,6 +114,18 @@ def test_interrupted_training_comes_to_the_same_adapter(models, tmp_path):
     assert whole == cut
 
 
+def test_what_has_stopped_early_is_not_trained_on(models, tmp_path):
+    settings = Tuning(rank=4, lr=5e-3, batch_size=2, steps=8, check_every=1, patience=2)
+
+    def run(folder):
+        return Tuner(Local(models["llava"]), list(pictures(4)), lambda model: {"flat": 0.0}, settings, folder).run(progress=False)
+
+    run(tmp_path)
+    before = torch.load(tmp_path / "resume.pt", weights_only=True)["step"]
+    run(tmp_path)  # as if killed before the card was written
+    assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == before == 3
+
+
 def test_several_adapters_are_swapped_by_the_job(models, workspace, tmp_path, monkeypatch):
     for name, seed in (("captions", 1), ("matches", 2)):
         task = "caption" if name == "captions" else "match"
@@ -125,7 +137,11 @@ def test_several_adapters_are_swapped_by_the_job(models, workspace, tmp_path, mo
     for job in ("caption", "match", "word", "caption"):
         local.prepare(job)
         keys.append(local.key)
-    assert keys[0] == keys[3] and len(set(keys)) == 3 and keys[2] == local.base
+    assert keys[0] == keys[3] and len(set(keys)) == 3 and keys[2] == Local(models["llava"]).key
+    for loading in ({"bits": 8}, {"dtype": "bfloat16"}):
+        other = Local(models["llava"], adapters=[tmp_path / "adapters" / "captions"], **loading)
+        other.prepare("caption")
+        assert other.generate([one.conversation for one in pictures(1)], max_tokens=3) and other.key not in keys
     shutil.copytree(tmp_path / "adapters" / "captions", tmp_path / "strange")
     card = json.loads((tmp_path / "strange" / CARD).read_text())
     (tmp_path / "strange" / CARD).write_text(json.dumps({**card, "base": "0" * 16}))

@@ -5,13 +5,15 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from tiny import FAMILIES
+from tiny import FAMILIES, TEMPLATE, text_config, tokenizer
+from transformers import LlamaForCausalLM
 
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.caption import Captioner, read_answer
 from mllm_rec.mllm.prompts import load_prompt
-from mllm_rec.mllm.providers import load_provider
+from mllm_rec.mllm.providers import ProviderError, load_provider
 from mllm_rec.mllm.providers.local import Local
 from mllm_rec.mllm.schema import PROSE, CaptionSchema, Field
 
@@ -88,6 +90,52 @@ def test_memory_that_runs_out_halves_the_batch(model, monkeypatch):
     assert sizes == [3, 2, 1, 1, 1] or sizes == [3, 1, 1, 1]
 
 
+def test_memory_of_a_cpu_runs_out_as_well(model, monkeypatch):
+    answer = model._generate
+
+    def tight(batch, *rest):
+        return answer(batch, *rest) if len(batch) == 1 else torch.empty(10**15)
+
+    monkeypatch.setattr(model, "_generate", tight)
+    model.batch_size = 4
+    assert len(model.generate(conversations(), max_tokens=2)) == 3
+    monkeypatch.setattr(model, "_generate", lambda *_: torch.empty(10**15))
+    with pytest.raises(ProviderError, match="more memory for one picture"):
+        model.generate(conversations(), max_tokens=2)
+
+
+def test_a_model_that_fails_says_why(model, monkeypatch):
+    monkeypatch.setattr(model, "_generate", lambda *_: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(ProviderError, match="failed: RuntimeError: "):
+        model.generate(conversations())
+
+
+def test_special_tokens_in_strangers_words_are_none(model):
+    special = model.processor.tokenizer.all_special_ids
+    prompt = load_prompt("caption")
+    words = " ".join(["a lamp", *model.processor.tokenizer.all_special_tokens])
+
+    def counts(title):
+        ids = model.inputs([prompt.say(picture=PICTURES[0], title=title, text="", attributes="")])["input_ids"][0].tolist()
+        return [ids.count(one) for one in special]
+
+    assert counts(words) == counts("a lamp")
+    np.testing.assert_allclose(*(model.score(conversations()[0], [text]) for text in (words, model.plain(words))))
+
+
+def test_what_goes_with_every_token_goes_with_added_ones(model, monkeypatch):
+    made, run = model.inputs, model.model.forward
+    monkeypatch.setattr(model, "inputs", lambda asked: {**(one := made(asked)), "token_type_ids": torch.ones_like(one["input_ids"])})
+
+    def forward(token_type_ids, **rest):
+        assert token_type_ids.shape == rest["input_ids"].shape
+        return run(**rest)
+
+    monkeypatch.setattr(model.model, "forward", forward)
+    monkeypatch.setattr(model, "packs", None)
+    assert np.isfinite(model.score(conversations()[0], ["a red lamp", "yes"])).all() and model.packs
+
+
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
@@ -134,24 +182,38 @@ def test_a_model_in_the_hub_cache_needs_no_network(monkeypatch, tmp_path):
 
 
 def test_devices_and_bits_that_are_not_there(tmp_path):
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     folder = FAMILIES["llava"](tmp_path / "model")
     with pytest.raises(InputError, match="no CUDA"):
         Local(folder, device="cuda")
+    with pytest.raises(InputError, match="'gpu' is no device"):
+        Local(folder, device="gpu")
     with pytest.raises(InputError, match="4-bit"):
         Local(folder, bits=4)
 
 
 def test_eight_bits_answer_on_a_cpu(tmp_path):
-    model = Local(FAMILIES["llava"](tmp_path / "model"), bits=8)
+    folder = FAMILIES["llava"](tmp_path / "model")
+    model, whole = Local(folder, bits=8), Local(folder)
+    assert model.base == whole.base and model.key != whole.key, "adapters fit both, captions are kept apart"
     answers = model.generate(conversations()[:1], SCHEMA.json_schema(), 400)
     assert not read_answer(SCHEMA, answers[0]).error
 
 
 def test_a_text_model_cannot_caption(tmp_path):
+    words = tokenizer()
+    words.chat_template = TEMPLATE
+    words.save_pretrained(tmp_path)
+    LlamaForCausalLM(text_config(len(words))).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="no processor"):
+        Local(tmp_path)
+    (tmp_path / "processor_config.json").write_text("{}")
+    with pytest.raises(InputError, match="can't be loaded as an image-text-to-text model"):
+        Local(tmp_path)
+
+
+def test_a_server_that_cannot_look_cannot_caption():
     from mllm_rec.mllm.providers.scripted import Scripted
 
     blind = Scripted(lambda conversation: "yes", capabilities=frozenset({"schema"}))

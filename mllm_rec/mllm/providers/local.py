@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -53,14 +54,9 @@ class Local:
         adapters: Sequence[Path] = (),
         batch_size: int = 32,
     ):
-        import torch
-
         from mllm_rec.mllm.embedded.gate import Gate
 
-        if device is None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise InputError(f"device '{device}' was asked for, but there is no CUDA here; leave --device out, or say cpu")
+        device = chosen_device(device)
         if bits == 4 and device == "cpu":
             raise InputError("4-bit models can't answer on a CPU (bitsandbytes has no kernel for single rows there); use 8 bits or a GPU")
         self.name, self.device, self.batch_size = str(model), device, batch_size
@@ -69,12 +65,14 @@ class Local:
             self.folder = self._fetched()
         self._check_folder()
         self.model, self.processor = self._load(dtype, bits)
+        self._special = _special_tokens(self.processor)
         self.card = json.loads((self.folder / CARD).read_text(encoding="utf-8")) if (self.folder / CARD).exists() else {}
         self.prompts = self.card.get("prompts", "v1")
         self._own_card, self._own_gate = self.card, Gate.load(self.folder)
         self.gate = self._own_gate
-        self.base = hashlib.sha256(json.dumps([self._weights(), bits, str(self.model.dtype)]).encode()).hexdigest()[:16]
-        self.key = self.base
+        #: Tells the weights apart, whatever they are computed in: an adapter fits them in every precision.
+        self.base = _hash(self._weights())
+        self._own_key = self.key = _hash([self.base, bits, str(self.model.dtype)])
         self.adapters = {Path(folder): read_card(Path(folder)) for folder in adapters}
         for folder, card in self.adapters.items():
             check_base(folder, card, self.base)
@@ -100,8 +98,9 @@ class Local:
         try:
             return Path(snapshot_download(self.name, allow_patterns=_FILES, etag_timeout=_HUB_SECONDS))
         except Exception as error:  # the hub's client has an error of its own for each way of having no such model
-            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise InputError(f"there is no folder '{self.name}', and the hub gave no such model: {why}; {_WANTED}") from error
+            raise InputError(
+                f"there is no folder '{self.name}', and the hub gave no such model: {_first_line(error)}; {_WANTED}"
+            ) from error
 
     def _check_folder(self) -> None:
         if not (self.folder / "config.json").exists():
@@ -135,8 +134,7 @@ class Local:
                 processor = AutoProcessor.from_pretrained(self.folder, **wanted)
                 model = AutoModelForImageTextToText.from_pretrained(self.folder, **weights, **wanted)
         except (OSError, ValueError, KeyError, ImportError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise InputError(f"'{self.name}' can't be loaded as an image-text-to-text model: {first}") from error
+            raise InputError(f"'{self.name}' can't be loaded as an image-text-to-text model: {_first_line(error)}") from error
         if getattr(processor, "image_processor", None) is None:
             raise InputError(f"'{self.name}' reads no pictures: its processor has no image part; a captioning model needs one")
         if getattr(processor, "chat_template", None) is None:
@@ -175,7 +173,7 @@ class Local:
         if adapter is None:
             if self._loaded:
                 self.model.base_model.disable_adapter_layers()
-            self.key, self.card, self.gate = self.base, self._own_card, self._own_gate
+            self.key, self.card, self.gate = self._own_key, self._own_card, self._own_gate
             return
         folder = Path(adapter)
         card = self.adapters.get(folder) or read_card(folder)
@@ -189,11 +187,11 @@ class Local:
                     else:
                         self.model.load_adapter(str(folder), adapter_name=name)
             except (ValueError, RuntimeError, OSError) as error:
-                raise InputError(f"{folder} doesn't fit '{self.name}': {str(error).splitlines()[0]}") from error
+                raise InputError(f"{folder} doesn't fit '{self.name}': {_first_line(error)}") from error
             self._loaded[folder] = name
         self.model.base_model.enable_adapter_layers()
         self.model.set_adapter(self._loaded[folder])
-        self.key = f"{self.base}+{digest(folder / WEIGHTS)[:16]}"
+        self.key = f"{self._own_key}+{digest(folder / WEIGHTS)[:16]}"
         self.card = {**self._own_card, **{name: value for name, value in card.items() if name in ("temperature", "floor", "domain")}}
         self.gate = Gate.load(folder) or self._own_gate
 
@@ -222,7 +220,11 @@ class Local:
             batch = conversations[start : start + self.batch_size]
             try:
                 answers += self._generate(batch, schema, max_tokens, sample is not None, seconds)
-            except (torch.OutOfMemoryError, MemoryError) as error:
+            except InputError:
+                raise
+            except Exception as error:  # a model may fail in any way
+                if not _out_of_memory(error):
+                    raise ProviderError(f"'{self.name}' failed: {type(error).__name__}: {_first_line(error)}") from error
                 if self.batch_size == 1:
                     raise ProviderError(f"'{self.name}' needs more memory for one picture than there is") from error
                 self.batch_size = max(1, self.batch_size // 2)
@@ -311,9 +313,13 @@ class Local:
 
     def inputs(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
         """What the model takes, on its device; rows padded on the left."""
+        said = [
+            [{**message, "content": [self._plain_part(part) for part in message["content"]]} for message in conversation]
+            for conversation in conversations
+        ]
         with quiet():
             made = self.processor.apply_chat_template(
-                list(conversations),
+                said,
                 tokenize=True,
                 add_generation_prompt=True,
                 return_dict=True,
@@ -321,6 +327,13 @@ class Local:
                 processor_kwargs={"padding": True},
             )
         return {name: value.to(self.device) for name, value in made.items()}
+
+    def plain(self, text: str) -> str:
+        """A text without what this model's tokenizer takes for special tokens: only the chat template says those."""
+        return self._special.sub(" ", text)
+
+    def _plain_part(self, part: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**part, "text": self.plain(part["text"])} if part["type"] == "text" else part
 
     def _ends(self) -> list[int]:
         """Ids of the tokens that end an answer."""
@@ -336,6 +349,50 @@ class Local:
             size = self.model.get_output_embeddings().weight.shape[0]
             self._grammars[said] = Grammar(self.processor.tokenizer, schema, size)
         return self._grammars[said]
+
+
+def chosen_device(said: str | None) -> str:
+    """The device asked for; None: a GPU if there is one.
+
+    Raises:
+        InputError: it isn't there.
+    """
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if said is None:
+        return "cuda" if there else "cpu"
+    try:
+        device = torch.device(said)
+    except RuntimeError as error:
+        raise InputError(f"'{said}' is no device; --device wants cpu, cuda, cuda:1, ...") from error
+    if device.type == "cuda" and not there:
+        raise InputError(f"device '{said}' was asked for, but there is no CUDA here; leave --device out, or say cpu")
+    if device.type == "cuda" and (device.index or 0) >= there:
+        raise InputError(f"device '{said}' was asked for, but the last GPU here is cuda:{there - 1}")
+    return said
+
+
+def _special_tokens(processor: Any) -> re.Pattern[str]:
+    tokenizer = processor.tokenizer
+    added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    tokens = {*tokenizer.all_special_tokens, *added, getattr(processor, "image_token", None)} - {None, ""}
+    return re.compile("|".join(re.escape(str(token)) for token in sorted(tokens, key=lambda token: (-len(token), token))))
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; on a CPU, torch has no error of its own for it."""
+    import torch
+
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _hash(said: Any) -> str:
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager
