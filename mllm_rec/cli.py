@@ -96,7 +96,7 @@ def build_command(args: argparse.Namespace) -> Answer:
         split=args.split,
         domain=args.domain,
     )
-    return build(inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed)
+    return build(inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed, _loading(args))
 
 
 def captions_command(args: argparse.Namespace) -> Answer:
@@ -191,19 +191,27 @@ def _asked_model(args: argparse.Namespace) -> Any:
     from mllm_rec.pipeline import Model
 
     timeout = {"seconds": args.timeout} if getattr(args, "timeout", None) else {}
-    return Model(args.mllm, args.adapter, **timeout)
+    return Model(args.mllm, args.adapter, loading=_loading(args), **timeout)
+
+
+def _loading(args: argparse.Namespace) -> Any:
+    """The options of ``_model`` that say how it is loaded."""
+    from mllm_rec.mllm.providers import Loading
+
+    return Loading(args.device, args.dtype, args.bits)
 
 
 def train_mllm_command(args: argparse.Namespace) -> Answer:
     """Train the embedded multimodal model on drawings of a domain file."""
     from mllm_rec.mllm.embedded.recipe import train_mllm
     from mllm_rec.mllm.embedded.train import Recipe
+    from mllm_rec.mllm.providers.local import chosen_device
 
     whole = {field.name for field in fields(Recipe) if field.type in ("int", int)}
     if wrong := [name for name, value in args.set.items() if name not in whole or not value.isdigit()]:
         raise InputError(f"'{wrong[0]}={args.set[wrong[0]]}' is no setting of the recipe; it has {', '.join(sorted(whole))}, whole numbers")
     changes: dict[str, Any] = {name: int(value) for name, value in args.set.items()}
-    return train_mllm(args.out, args.domain, Recipe(**changes), args.device)
+    return train_mllm(args.out, args.domain, Recipe(**changes), chosen_device(args.device))
 
 
 def judge_command(args: argparse.Namespace) -> Answer:
@@ -212,9 +220,10 @@ def judge_command(args: argparse.Namespace) -> Answer:
     from mllm_rec.mllm.embedded.recipe import judge_mllm
     from mllm_rec.mllm.providers import load_provider, named
 
-    provider = load_provider(named(args.mllm, "embedded"), [find_adapter(one) for one in args.adapter])
+    provider = load_provider(named(args.mllm, "embedded"), [find_adapter(one) for one in args.adapter], loading=_loading(args))
     if provider is None:
         raise InputError("no model is named; say which one is judged with --mllm MODEL")
+    provider.prepare("caption")
     return judge_mllm(provider, args.domain, args.count, args.seed, args.hard)
 
 
@@ -328,6 +337,11 @@ def _model(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="LoRA adapter to put on the model: a folder, or a name in adapters/; may be repeated, each is used for the job it was made for",
     )
+    parser.add_argument("--device", help="where the model runs: cpu, cuda, cuda:1, .. (default: a GPU if there is one)")
+    parser.add_argument(
+        "--dtype", choices=["float32", "bfloat16", "float16"], help="of the weights (default: as saved on a GPU, float32 on a CPU)"
+    )
+    parser.add_argument("--bits", type=int, choices=[8, 4], help="load the model in 8 bits, or in 4 on a GPU (bitsandbytes)")
 
 
 def _timeout(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,7 @@ def speak(monkeypatch):
 
         items, _, _ = demo.world(demo.DEMO["domain_file"], items=120, users=80, seed=3)
         titles = dict(zip(items["title"], items["item_id"], strict=True))
-        monkeypatch.setattr("mllm_rec.pipeline.caption.load_provider", lambda name, adapters=(): Scripted(say, key=json.dumps(said)))
+        monkeypatch.setattr("mllm_rec.pipeline.caption.load_provider", lambda *_, **__: Scripted(say, key=json.dumps(said)))
 
     return script
 

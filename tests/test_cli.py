@@ -108,6 +108,34 @@ def test_wrong_usage_is_2(words, capsys):
     assert ended.value.code == 2 and "usage" in capsys.readouterr().err
 
 
+def test_a_model_is_judged_with_its_adapter_on(monkeypatch, capsys, tmp_path):
+    from mllm_rec.mllm.providers import Answer, Loading
+    from mllm_rec.mllm.providers.scripted import Scripted
+
+    asked = []
+
+    class Judged(Scripted):
+        def prepare(self, job):
+            asked.append(job)
+
+    def load(name, adapters=(), patience=None, loading=None):
+        asked.append((name, list(adapters), loading))
+        return Judged(lambda conversation: Answer("{}"))
+
+    monkeypatch.setattr("mllm_rec.mllm.providers.load_provider", load)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    words = ["--mllm", "m", "--adapter", tmp_path, "--device", "cuda:1", "--bits", "8", "--dtype", "float16", "--count", "2"]
+    status, out, _ = run(capsys, "judge", *words, "--json")
+    assert status == 0 and asked == [("m", [tmp_path], Loading("cuda:1", "float16", 8)), "caption"]
+    assert {row["unknown/hidden"] for row in json.loads(out)["fields"] if row["field"] in ("style", "room")} == {1.0}
+
+
+def test_training_on_a_gpu_that_is_not_there_is_refused_at_once(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    status, _, err = run(capsys, "train-mllm", "--out", tmp_path / "model", "--device", "cuda")
+    assert status == 1 and "no CUDA" in err and not (tmp_path / "model").exists()
+
+
 def test_interrupted(workspace, monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt

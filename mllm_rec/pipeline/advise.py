@@ -1,14 +1,14 @@
 """The model beside the shop that answers: which one, with which adapters, and how much its opinion counts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mllm_rec.agent.advisor import SECONDS, Advisor
 from mllm_rec.agent.reply import Shop
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import find_adapter, read_card
-from mllm_rec.mllm.providers import jobs, load_provider, named
+from mllm_rec.mllm.providers import Loading, jobs, load_provider, named
 from mllm_rec.pipeline.workspace import Workspace
 
 
@@ -20,11 +20,13 @@ class Model:
         name: of ``--mllm``; None: what ``MLLM_REC_MLLM`` names, else the model that captioned the workspace.
         adapters: folders or names of LoRA adapters.
         seconds: that a turn waits for the model.
+        loading: device and precision.
     """
 
     name: str | None = None
     adapters: Sequence[Path] = ()
     seconds: float = SECONDS
+    loading: Loading = field(default_factory=Loading)
 
     def of(self, workspace: Workspace) -> str:
         """The model's name for a workspace."""
@@ -63,7 +65,7 @@ def advised(workspace: Workspace, shop: Shop, model: Model, rerank: bool = True)
     tasks = {read_card(folder).get("task", "word") for folder in adapters}
     if not weight and "word" not in jobs(name) | tasks:
         return shop
-    provider = load_provider(name, adapters, patience=model.seconds)
+    provider = load_provider(name, adapters, model.seconds, model.loading)
     if provider is None:
         if model.adapters:
             raise InputError("--adapter needs a model to be put on; name it with --mllm")

@@ -10,6 +10,7 @@ import pandas as pd
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.files import read_json
 from mllm_rec.mllm.adapters import find_adapter
+from mllm_rec.mllm.providers import Loading
 from mllm_rec.pipeline.caption import caption
 from mllm_rec.pipeline.encode import encode
 from mllm_rec.pipeline.ingest import Inputs, ingest
@@ -30,6 +31,7 @@ def build(
     mllm: str | None = None,
     adapters: Sequence[Path] = (),
     retry_failed: bool = False,
+    loading: Loading = Loading(),
 ) -> tuple[dict[str, Any], str]:
     """From files to a system that answers; interrupted, the same call goes on where it stopped.
 
@@ -42,6 +44,7 @@ def build(
             where the domain is its own.
         adapters: folders or names of LoRA adapters for it.
         retry_failed: caption those pictures again that failed before.
+        loading: device and precision of the model that captions.
 
     Returns:
         What was made, as JSON-like values and as text.
@@ -56,7 +59,7 @@ def build(
         _say("reading")
         ingest(workspace, inputs)
         _say("captioning")
-        caption(workspace, mllm, [find_adapter(one, [workspace.root]) for one in adapters], retry_failed)
+        caption(workspace, mllm, [find_adapter(one, [workspace.root]) for one in adapters], retry_failed, loading)
         _say("encoding")
         features = encode(workspace)
         log = pd.read_parquet(workspace.interactions, columns=["user_id", "part"])

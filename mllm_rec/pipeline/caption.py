@@ -18,7 +18,7 @@ from mllm_rec.mllm.adapters import CARD, WEIGHTS, read_card
 from mllm_rec.mllm.caption import Captioner
 from mllm_rec.mllm.features import caption_features, caption_table, enriched, fields_of
 from mllm_rec.mllm.prompts import load_prompt
-from mllm_rec.mllm.providers import load_provider, model_folder, named
+from mllm_rec.mllm.providers import Loading, load_provider, model_folder, named
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 from mllm_rec.pipeline.workspace import Workspace
 
@@ -49,7 +49,13 @@ def chosen_model(workspace: Workspace, said: str | None, adapters: Sequence[Path
     return named(said, "embedded" if at_home else "none")
 
 
-def caption(workspace: Workspace, said: str | None = None, adapters: Sequence[Path] = (), retry_failed: bool = False) -> str:
+def caption(
+    workspace: Workspace,
+    said: str | None = None,
+    adapters: Sequence[Path] = (),
+    retry_failed: bool = False,
+    loading: Loading = Loading(),
+) -> str:
     """Run the stage "captions" unless nothing it depends on changed; the name of the model that was used.
 
     Args:
@@ -57,6 +63,7 @@ def caption(workspace: Workspace, said: str | None = None, adapters: Sequence[Pa
         said: of ``--mllm``.
         adapters: folders of LoRA adapters.
         retry_failed: try those pictures again that failed before.
+        loading: device and precision.
     """
     catalog = Catalog.load(workspace.catalog)
     pictured = "image" in catalog.columns and any(catalog.picture(row) for row in range(len(catalog)))
@@ -77,16 +84,27 @@ def caption(workspace: Workspace, said: str | None = None, adapters: Sequence[Pa
         "mllm": name,
         "model": folder if folder.is_dir() else None,
         "adapters": [[str(folder), digest(folder / WEIGHTS)] for folder in adapters],
+        "precision": [loading.dtype, loading.bits],
         "schema": schema.key(),
         "again": [before.get("left"), retry_failed and before.get("failed")] if before.get("left") or retry_failed else None,
         "pictures": [str(catalog.picture(row)) for row in range(len(catalog))],
     }
-    workspace.stage("captions", inputs, lambda: _run(workspace, catalog, schema, name, adapters, retry_failed), [workspace.captions])
+    workspace.stage(
+        "captions", inputs, lambda: _run(workspace, catalog, schema, name, adapters, retry_failed, loading), [workspace.captions]
+    )
     return name
 
 
-def _run(workspace: Workspace, catalog: Catalog, schema: CaptionSchema, name: str, adapters: Sequence[Path], retry_failed: bool) -> None:
-    provider = load_provider(name, adapters)
+def _run(
+    workspace: Workspace,
+    catalog: Catalog,
+    schema: CaptionSchema,
+    name: str,
+    adapters: Sequence[Path],
+    retry_failed: bool,
+    loading: Loading,
+) -> None:
+    provider = load_provider(name, adapters, loading=loading)
     assert provider is not None
     prompt = load_prompt("caption", provider.prompts)
     with Store(workspace.caption_store) as store:

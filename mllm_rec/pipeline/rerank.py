@@ -32,7 +32,7 @@ def tune_rerank(workspace: Workspace, model: Model = Model(), users: int = USERS
         InputError: no model is named, or nothing is held out for validation.
     """
     name, adapters = model.of(workspace), model.found(workspace)
-    provider = load_provider(name, adapters)
+    provider = load_provider(name, adapters, loading=model.loading)
     if provider is None:
         raise InputError("no model is named; say which one reranks with --mllm MODEL")
     runs = Runs(workspace)

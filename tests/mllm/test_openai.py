@@ -8,7 +8,7 @@ from server import Fake
 
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.prompts import load_prompt
-from mllm_rec.mllm.providers import ProviderError, load_provider
+from mllm_rec.mllm.providers import Loading, ProviderError, load_provider
 from mllm_rec.mllm.providers import openai as module
 from mllm_rec.mllm.providers.openai import OpenAI
 from mllm_rec.mllm.schema import PROSE, CaptionSchema, Field
@@ -112,5 +112,7 @@ def test_addresses_that_are_none(url, said):
 
 def test_names():
     assert load_provider("none") is None
+    with pytest.raises(InputError, match="leave --device"):
+        load_provider("openai:m@http://127.0.0.1:1/v1", loading=Loading(bits=8))
     with pytest.raises(InputError, match="openai:MODEL@URL"):
         load_provider("openai:m")

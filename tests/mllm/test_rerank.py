@@ -61,7 +61,7 @@ def test_a_workspace_is_tuned(workspace, shop_inputs, monkeypatch, tmp_path):
 
     shutil.copytree(workspace.root, tmp_path / "shop")
     copy = Workspace.open(tmp_path / "shop")
-    monkeypatch.setattr("mllm_rec.pipeline.rerank.load_provider", lambda name, adapters=(): Scripted(lambda conversation: "yes"))
+    monkeypatch.setattr("mllm_rec.pipeline.rerank.load_provider", lambda *_, **__: Scripted(lambda conversation: "yes"))
     value, text = tune_rerank(copy, Model("scripted"), users=20)
     assert value["weight"] == 0.0 and set(value["ndcg@10"]) == {"retriever", "model only", "fused", "oracle"}
     assert value["ndcg@10"]["oracle"] >= value["ndcg@10"]["retriever"] and "oracle" in text

@@ -4,6 +4,7 @@ The tower learns each field with a linear head; the heads are then kept as a les
 model learns to write captions. Text alone teaches the tower little; heads first is what makes it see.
 """
 
+import hashlib
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -103,6 +104,13 @@ class Lessons:
         asked = [processor.apply_chat_template(one.conversation, add_generation_prompt=True) for one in matches]
         rows = [[*ids(text), *ids(one.given), *ids(one.answer)] for text, one in zip(asked, matches, strict=True)]
         self.questions, self.sizes = _padded(rows, tokenizer.pad_token_id)
+
+    def key(self) -> str:
+        """Hash of all that is learned."""
+        hashed = hashlib.sha256(str([self.values, self.prompt.tolist()]).encode())
+        for part in (self.pictures, self.answers.numpy(), self.questions.numpy()):
+            hashed.update(np.ascontiguousarray(part).data)
+        return hashed.hexdigest()[:16]
 
     def batch(self, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Pixels ``(batch, 3, side, side)`` in [-1, 1] and the row of each in the targets; the last row stands for foreign pictures."""
@@ -254,7 +262,7 @@ class Training:
     def run(self, progress: bool = True) -> Any:
         """The trained model."""
         found = torch.load(self.path, weights_only=True) if self.path.exists() else None
-        said = str(asdict(self.recipe))
+        said = f"{asdict(self.recipe)} {self.lessons.key()}"
         if found and found["recipe"] != said:
             found = None
         recipe, eyes = self.recipe, [*self.tower.parameters(), *self.heads.parameters()]

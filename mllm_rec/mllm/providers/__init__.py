@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mllm_rec.data.files import read_json
@@ -16,6 +17,7 @@ __all__ = [
     "MODEL",
     "Answer",
     "Conversation",
+    "Loading",
     "Provider",
     "ProviderError",
     "UnreachableError",
@@ -29,6 +31,15 @@ __all__ = [
 MODEL = "MLLM_REC_MLLM"
 #: Where the model that we trained lies.
 EMBEDDED = Path(__file__).resolve().parent.parent / "embedded" / "weights"
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a model is loaded on this machine; see ``Local``."""
+
+    device: str | None = None
+    dtype: str | None = None
+    bits: int | None = None
 
 
 def named(said: str | None, default: str = "none") -> str:
@@ -49,7 +60,7 @@ def jobs(name: str) -> frozenset[str]:
     return frozenset(read_json(card).get("jobs", JOBS)) if card.exists() else JOBS
 
 
-def load_provider(name: str, adapters: Sequence[Path] = (), patience: float | None = None) -> Provider | None:
+def load_provider(name: str, adapters: Sequence[Path] = (), patience: float | None = None, loading: Loading = Loading()) -> Provider | None:
     """The model that a name stands for: ``embedded``, ``none`` (gives None), ``openai:MODEL@URL``, a folder or a hub name.
 
     Args:
@@ -57,6 +68,7 @@ def load_provider(name: str, adapters: Sequence[Path] = (), patience: float | No
         adapters: folders of LoRA adapters for it.
         patience: seconds that a server may take for anything, its start included; one that takes longer is no error,
             but looked for again later. None: a server must answer now.
+        loading: device and precision of a model on this machine.
 
     Raises:
         InputError: there is no such model, or it can't be used; the message says what to do.
@@ -71,6 +83,8 @@ def load_provider(name: str, adapters: Sequence[Path] = (), patience: float | No
             raise InputError(f"'{name}' must be openai:MODEL@URL, like openai:llava@http://127.0.0.1:8000/v1")
         if adapters:
             raise InputError(f"'{name}' runs on a server, so --adapter can't be put on it here; load the adapter there")
+        if loading != Loading():
+            raise InputError(f"'{name}' runs on a server, which chose device and precision; leave --device, --dtype and --bits out")
         check_address(model, url)
         if patience is None:
             return OpenAI(model, url)
@@ -79,4 +93,4 @@ def load_provider(name: str, adapters: Sequence[Path] = (), patience: float | No
         return Later(model, url, patience)
     from mllm_rec.mllm.providers.local import Local
 
-    return Local(name, adapters=adapters)
+    return Local(name, adapters=adapters, **asdict(loading))
