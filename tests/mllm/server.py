@@ -10,7 +10,10 @@ from PIL import Image
 
 
 class Fake:
-    """What it does: a name of a fault, and whether it knows schemas, log probabilities and pictures."""
+    """What it does: a name of a fault, and whether it knows schemas, log probabilities and pictures.
+
+    ``logprobs="refused"`` answers 400 to who asks for them; ``vision="blind"`` takes pictures and doesn't look at them.
+    """
 
     def __init__(self, fault="", schema=True, logprobs=True, vision=True, fail_first=0, answer=None):
         self.fault, self.schema, self.logprobs, self.vision = fault, schema, logprobs, vision
@@ -55,6 +58,8 @@ class Fake:
             return self.send(handler, int(self.fault), {"error": {"message": f"broken, key {handler.headers.get('Authorization')}"}})
         if pictures and not self.vision:
             return self.send(handler, 400, {"error": {"message": "no pictures here"}})
+        if self.logprobs == "refused" and "logprobs" in request:
+            return self.send(handler, 400, {"error": {"message": "unknown field logprobs"}})
         text = self.text(request, pictures)
         if self.fault == "half":
             text = text[: len(text) // 2]
@@ -63,12 +68,11 @@ class Fake:
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
         if self.logprobs and request.get("logprobs"):
             top = [{"token": "yes", "logprob": -0.1, "bytes": None}, {"token": "no", "logprob": -2.1, "bytes": None}]
+            top = top if request.get("top_logprobs") else []
             choice["logprobs"] = {
                 "content": [{"token": piece, "logprob": -0.1, "bytes": None, "top_logprobs": top} for piece in pieces(text)]
             }
-        tokens = sum(len(str(message["content"])) for message in request["messages"]) // 4 if self.vision else 9
         answer = {"id": "1", "object": "chat.completion", "created": 1, "model": request["model"], "choices": [choice]}
-        answer["usage"] = {"prompt_tokens": tokens, "completion_tokens": 3, "total_tokens": tokens + 3}
         return self.send(handler, 200, answer)
 
     def text(self, request, pictures):
@@ -76,6 +80,8 @@ class Fake:
             properties = request["response_format"]["json_schema"]["schema"]["properties"]
             color = self.color(pictures[0]) if pictures else ""
             return json.dumps({name: value(what, color) for name, what in properties.items()}, separators=(",", ":"))
+        if "What color" in str(request["messages"]):
+            return self.color(pictures[0]).title() if self.vision is True else "Red."
         if self.answer:
             return self.answer
         return "yes" if request.get("max_tokens") == 1 else "Hello there"

@@ -10,6 +10,7 @@ from mllm_rec.errors import InputError
 from mllm_rec.mllm.prompts import load_prompt
 from mllm_rec.mllm.providers import Loading, ProviderError, load_provider
 from mllm_rec.mllm.providers import openai as module
+from mllm_rec.mllm.providers.base import UnavailableError
 from mllm_rec.mllm.providers.openai import OpenAI
 from mllm_rec.mllm.schema import PROSE, CaptionSchema, Field
 
@@ -33,14 +34,26 @@ def test_what_a_server_can_do_is_found_out():
         assert OpenAI("m", server.url).capabilities() == {"stream"}, "fields that it accepts and ignores don't count"
 
 
+def test_a_server_that_takes_pictures_without_looking_is_blind():
+    with Fake(vision="blind") as server:
+        assert "vision" not in OpenAI("m", server.url).capabilities()
+
+
+def test_a_server_that_refuses_log_probabilities_is_asked_without():
+    with Fake(logprobs="refused") as server:
+        model = OpenAI("m", server.url, retries=0)
+        assert model.capabilities() == {"stream", "schema", "vision"} and model.generate([asked()])[0].text
+
+
 def test_captions_with_probabilities():
     with Fake() as server:
         answers = OpenAI("m", server.url).generate([asked("red"), asked("blue")], SCHEMA.json_schema())
     assert [SCHEMA.parse(answer.text) for answer in answers] == [
         {"color": color, "tags": ("a",), PROSE: f"something {color}"} for color in ("red", "blue")
     ]
+    assert server.requests[-1]["top_logprobs"] == 20
     start = answers[0].text.index("red")
-    assert 0 < answers[0].probability(start, start + 3) < 1
+    assert 0 < answers[0].probability(start, start + 3) < 1 and answers[0].top[0] == {"yes": -0.1, "no": -2.1}
 
 
 def test_streams_and_scores():
@@ -85,6 +98,29 @@ def test_one_answer_that_fails_is_marked():
     assert [bool(answer.error) for answer in answers] == [True, False]
 
 
+def test_questions_that_are_refused_do_not_close_the_server():
+    with Fake() as server:
+        model = OpenAI("m", server.url, retries=0)
+        server.fault = "400"
+        for _ in range(module.BREAK_AFTER):
+            with pytest.raises(ProviderError, match="400") as refused:
+                model.generate([asked()])
+            assert not isinstance(refused.value, UnavailableError)
+        server.fault = ""
+        assert model.generate([asked()])[0].text
+
+
+@pytest.mark.parametrize("fault", ["401", "429", "500"])
+def test_no_answer_now_is_no_failure_of_the_question(fault):
+    with Fake() as server:
+        model = OpenAI("m", server.url, retries=0, workers=1)
+        server.fault = fault
+        with pytest.raises(UnavailableError, match=fault):
+            model.generate([asked()])
+        server.fault, server.fail_first = "", 1
+        assert [answer.passing for answer in model.generate([asked(), asked()])] == [True, False]
+
+
 def test_secrets_stay_secret(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     with Fake() as server:
@@ -101,13 +137,16 @@ def test_secrets_stay_secret(monkeypatch):
     [
         ("ftp://x/v1", "not a server's address"),
         ("http://me:pw@127.0.0.1:1/v1", "OPENAI_API_KEY"),
+        ("htp://me:pw@127.0.0.1:1/v1", "OPENAI_API_KEY"),
+        ("http://127.0.0.1:1/v1?key=pw", "OPENAI_API_KEY"),
+        ("http://127.0.0.1:1/v1#pw", "OPENAI_API_KEY"),
         ("http://127.0.0.1:9/v1", "is the server up"),
     ],
 )
 def test_addresses_that_are_none(url, said):
     with pytest.raises(InputError, match=said) as refused:
         OpenAI("m", url, retries=0)
-    assert ":pw@" not in str(refused.value)
+    assert "pw" not in str(refused.value)
 
 
 def test_names():

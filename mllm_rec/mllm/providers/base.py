@@ -21,6 +21,10 @@ class ProviderError(RuntimeError):
     """The model did not answer; what failed and what to do about it. Callers go on without the model."""
 
 
+class UnavailableError(ProviderError):
+    """No answer now (no connection, too many requests, a server's fault); asked later, the same question may be answered."""
+
+
 class UnreachableError(InputError):
     """No server answers where a model was named; it may later."""
 
@@ -34,23 +38,51 @@ class Answer:
         tokens: its tokens with the log probability of each among those allowed there, in nats; None: not told.
         foreign: the picture is unlike all that the model was made for.
         error: why there is no answer; "" where there is one.
+        passing: the error may pass: asked later, the same question may be answered.
+        top: for each token the likeliest ones in its place, by log probability, where ``tokens`` count all that might be said
+            there; None: not told.
     """
 
     text: str
     tokens: tuple[tuple[str, float], ...] | None = None
     foreign: bool = False
     error: str = ""
+    passing: bool = False
+    top: tuple[Mapping[str, float], ...] | None = None
 
-    def probability(self, start: int, end: int) -> float | None:
-        """Probability of the characters ``start`` to ``end`` of the text, given those before; None where tokens are not told."""
+    def probability(self, start: int, end: int, among: Sequence[str] = ()) -> float | None:
+        """Probability of the characters ``start`` to ``end`` of the text, given those before; None where tokens are not told.
+
+        Args:
+            start, end: of the characters.
+            among: all that may stand from ``start`` on. Each token's probability is renormalized over those in ``top`` that
+                lead to one of these; without ``top`` it stays as told.
+        """
         if self.tokens is None:
             return None
         place, total = 0, 0.0
-        for text, logprob in self.tokens:
-            if place < end and place + len(text) > start:
+        for number, (token, logprob) in enumerate(self.tokens):
+            if place < end and place + len(token) > start:
                 total += logprob
-            place += len(text)
+                if self.top is not None:
+                    others = {**self.top[number], token: logprob}
+                    total -= _possible(others, token, self.text[place:start], self.text[start:place], among)
+            place += len(token)
         return float(np.exp(total))
+
+
+def _possible(others: Mapping[str, float], token: str, lead: str, said: str, among: Sequence[str]) -> float:
+    """Log probability of those tokens that lead to one of ``among``, taken together; 0 where ``token`` itself does not.
+
+    ``lead`` comes before what may stand there, ``said`` is how much of it stands already.
+    """
+
+    def leads(one: str) -> bool:
+        whole = said + one[len(lead) :]
+        fits = one.startswith(lead) or (one != "" and lead.startswith(one))
+        return fits and any(known.startswith(whole) or whole.startswith(known) for known in among)
+
+    return float(np.logaddexp.reduce([p for one, p in others.items() if leads(one)])) if leads(token) else 0.0
 
 
 class Provider(Protocol):
@@ -92,7 +124,8 @@ class Provider(Protocol):
             seconds: after which it gives up; an answer that isn't whole by then is marked.
 
         Raises:
-            ProviderError: the model does not answer at all.
+            UnavailableError: the model does not answer now.
+            ProviderError: it answers none of these.
         """
 
     def stream(self, conversation: Conversation, max_tokens: int = 512) -> Iterator[str]:

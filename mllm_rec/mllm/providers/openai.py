@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,16 +16,20 @@ import numpy as np
 
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.prompts import load_prompt
-from mllm_rec.mllm.providers.base import JOBS, Answer, Conversation, ProviderError, UnreachableError
+from mllm_rec.mllm.providers.base import JOBS, Answer, Conversation, ProviderError, UnavailableError, UnreachableError
 
 #: The environment variable that holds the key; servers on one's own machine need none.
 KEY = "OPENAI_API_KEY"
-#: Failures in a row after which the server is left alone, and for how many seconds.
+#: Failures that may pass, in a row, after which the server is left alone, and for how many seconds.
 BREAK_AFTER, BREAK_SECONDS = 3, 30.0
 #: Seconds between two tries: doubled each time, never more than the last.
 _WAITS = (0.5, 1.0, 2.0, 4.0)
+#: How probabilities are asked for: what a server refuses is left out. 20 is the most that OpenAI's own allows.
+_TOLD: tuple[dict[str, Any], ...] = ({"logprobs": True, "top_logprobs": 20}, {"logprobs": True}, {})
 _SIDE = 64
 _PROBE = "k7q2"
+#: Statuses by which a server refuses whoever asks, not the question.
+_CLOSED = (401, 402, 403, 404)
 T = TypeVar("T")
 
 
@@ -33,13 +38,13 @@ class OpenAI:
 
     Args:
         model: its name there.
-        url: the server's base URL, like ``http://127.0.0.1:8000/v1``; it must not hold a password.
+        url: the server's base URL, like ``http://127.0.0.1:8000/v1``; it must not hold a secret.
         timeout: seconds that one request may take.
         retries: further tries after a refusal (429), a server error or silence.
         workers: requests at once.
 
     Raises:
-        InputError: a URL that is none or holds a password, or no server answers there.
+        InputError: a URL that is none or may hold a secret, or no server answers there.
     """
 
     def __init__(self, model: str, url: str, timeout: float = 60.0, retries: int = 3, workers: int = 8):
@@ -72,14 +77,17 @@ class OpenAI:
         sample: int | None = None,
         seconds: float | None = None,
     ) -> list[Answer]:
-        """See ``Provider``; an answer that fails alone is marked, and only a server that answers nothing raises."""
+        """See ``Provider``; an answer that fails alone is marked, and only a server that answers nothing raises.
+
+        Probabilities are as the server tells them, with the likeliest tokens beside each where it tells those.
+        """
         options: dict[str, Any] = {"max_tokens": max_tokens, "temperature": 0.0 if sample is None else 0.7}
         if sample is not None:
             options["seed"] = sample
         if schema is not None and "schema" in self._capabilities:
             options["response_format"] = _format(schema)
         if "logprobs" in self._capabilities and sample is None:
-            options["logprobs"] = True
+            options |= self._told
         end = time.monotonic() + seconds if seconds is not None else math.inf
         if seconds is not None:
             options["timeout"] = seconds
@@ -96,8 +104,11 @@ class OpenAI:
             found = list(threads.map(answer, asked))
         failed = [one for one in found if isinstance(one, ProviderError)]
         if failed and len(failed) == len(found):
-            raise failed[0]
-        return [Answer("", error=str(one)) if isinstance(one, ProviderError) else one for one in found]
+            raise next((one for one in failed if isinstance(one, UnavailableError)), failed[0])
+        return [
+            Answer("", error=str(one), passing=isinstance(one, UnavailableError)) if isinstance(one, ProviderError) else one
+            for one in found
+        ]
 
     def stream(self, conversation: Conversation, max_tokens: int = 512) -> Iterator[str]:
         """The answer, piece by piece."""
@@ -115,7 +126,7 @@ class OpenAI:
         Raises:
             ProviderError: the server tells no log probabilities, or doesn't answer.
         """
-        if "logprobs" not in self._capabilities:
+        if "score" not in self._capabilities:
             raise ProviderError(f"'{self.name}' tells no log probabilities, so it can't score")
 
         def one(continuation: str) -> float:
@@ -132,41 +143,53 @@ class OpenAI:
     def _probe(self) -> frozenset[str]:
         """What the server really does: a field that it accepts and ignores does not count."""
         hello = self._prompt.say()
-        try:
-            first = self._call(lambda: self._client.chat(_messages(hello), max_tokens=4, temperature=0.0, logprobs=True))
-        except ProviderError as error:
-            raise UnreachableError(
-                f"no answer from '{self.name}' ({str(error).rstrip('.')}); is the server up, and does it serve this model?"
-            ) from None
+        first = self._first(hello)
         found = {"stream"}
-        if _answer(first).tokens:
-            found |= {"logprobs", "score"}
+        if first.tokens:
+            found |= {"logprobs", "score"} if first.top and first.top[0] else {"logprobs"}
         schema = {"type": "object", "properties": {"code": {"enum": [_PROBE]}}, "required": ["code"], "additionalProperties": False}
         said = self._tried(hello, response_format=_format(schema), max_tokens=40)
         if said is not None and _json(said) == {"code": _PROBE}:
             found.add("schema")
-        from PIL import Image
-
-        picture = {"type": "image", "image": Image.new("RGB", (_SIDE, _SIDE), "red")}
-        seen, plain = self._usage([{"role": "user", "content": [picture, *hello[-1]["content"]]}]), self._usage(hello)
-        if seen is not None and (plain is None or seen < 0 or plain < 0 or seen > plain):
+        if all(self._sees(color, other) for color, other in (("red", "blue"), ("blue", "red"))):
             found.add("vision")
         return frozenset(found)
+
+    def _first(self, hello: Conversation) -> Answer:
+        """The first answer, with as much of its probabilities as the server tells.
+
+        Raises:
+            UnreachableError: there is none.
+        """
+        for told in _TOLD:
+            self._told = told
+            try:
+                return _answer(self._call(lambda: self._client.chat(_messages(hello), max_tokens=4, temperature=0.0, **self._told)))
+            except ProviderError as error:
+                failed = error
+                if isinstance(error, UnavailableError):
+                    break
+        raise UnreachableError(
+            f"no answer from '{self.name}' ({str(failed).rstrip('.')}); is the server up, and does it serve this model?"
+        ) from None
+
+    def _sees(self, color: str, other: str) -> bool:
+        """Whether it names the color of a plain picture, and not the other one."""
+        from PIL import Image
+
+        asked = [
+            {"type": "image", "image": Image.new("RGB", (_SIDE, _SIDE), color)},
+            {"type": "text", "text": self._prompt.phrase("color")},
+        ]
+        words = re.findall("[a-z]+", (self._tried([{"role": "user", "content": asked}], max_tokens=40) or "").casefold())
+        return color in words and other not in words
 
     def _tried(self, conversation: Conversation, **options: Any) -> str | None:
         """The answer, or None where the server refuses the request."""
         try:
-            return _answer(self._client.chat(_messages(conversation), temperature=0.0, **options)).text
-        except Exception:  # whatever a server makes of a field that it doesn't know
+            return _answer(self._call(lambda: self._client.chat(_messages(conversation), temperature=0.0, **options))).text
+        except ProviderError:
             return None
-
-    def _usage(self, conversation: Conversation) -> int | None:
-        """Tokens of the prompt as the server counted them, -1 where it doesn't tell, None where it refuses."""
-        try:
-            used = self._client.chat(_messages(conversation), max_tokens=4, temperature=0.0).raw.usage
-        except Exception:  # a model without eyes answers a picture with one error or another
-            return None
-        return used.prompt_tokens if used is not None else -1
 
     def _with_schema(self, conversation: Conversation, schema: Mapping[str, Any]) -> Conversation:
         """The schema in words, for a server that can't be held to it."""
@@ -178,7 +201,7 @@ class OpenAI:
     def _call(self, work: Callable[[], T], end: float = math.inf) -> T:
         """Do it, with retries where that may help and ``end`` has not come; after failures in a row the server is left alone for a while."""
         if time.monotonic() < self._closed_until:
-            raise ProviderError(f"the server has failed {self._failures} times in a row; it is tried again later")
+            raise UnavailableError(f"the server has failed {self._failures} times in a row; it is tried again later")
         for number in range(self.retries + 1):
             try:
                 done = work()
@@ -192,25 +215,30 @@ class OpenAI:
         raise AssertionError("unreachable")
 
     def _failed(self, error: Exception) -> ProviderError:
-        self._failures += 1
-        if self._failures >= BREAK_AFTER:
-            self._closed_until = time.monotonic() + BREAK_SECONDS
         said = str(error) or type(error).__name__
         said = said.replace(self._secret, "***") if self._secret else said
-        return ProviderError(f"{type(error).__name__}: {said[:300]}")
+        message = f"{type(error).__name__}: {said[:300]}"
+        if _passing(error):
+            self._failures += 1
+            if self._failures >= BREAK_AFTER:
+                self._closed_until = time.monotonic() + BREAK_SECONDS
+            return UnavailableError(message)
+        return UnavailableError(message) if getattr(error, "status_code", None) in _CLOSED else ProviderError(message)
 
 
 def check_address(model: str, url: str) -> None:
-    """Refuse an address that no server can have, or that holds a secret.
+    """Refuse an address that no server can have, or that may hold a secret; the message doesn't repeat it then.
 
     Raises:
         InputError: it does.
     """
+    if "@" in url:
+        raise InputError(f"the address of '{model}' holds a user name or password; put the key into {KEY} instead")
+    if "?" in url or "#" in url:
+        raise InputError(f"the address of '{model}' must end before any ? or #; put the key into {KEY} instead")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"'{url}' is not a server's address; it must be like http://127.0.0.1:8000/v1")
-    if parts.username or parts.password:
-        raise InputError(f"the address of '{model}' holds a user name or password; put the key into {KEY} instead")
 
 
 def _messages(conversation: Conversation) -> list[Any]:
@@ -237,12 +265,13 @@ def _answer(response: Any) -> Answer:
         raise ProviderError("the server answered without a choice")
     text = choices[0].message.content or ""
     told = choices[0].logprobs.content if choices[0].logprobs is not None else None
-    tokens = tuple((one.token, float(one.logprob)) for one in told) if told else None
     bare = _bare(text)
-    if tokens is not None and "".join(token for token, _ in tokens) != bare:  # then their places in the text are not known
-        tokens = None
+    if told and "".join(one.token for one in told) != bare:  # then their places in the text are not known
+        told = None
+    tokens = tuple((one.token, float(one.logprob)) for one in told) if told else None
+    top = tuple({other.token: float(other.logprob) for other in one.top_logprobs or ()} for one in told) if told else None
     cut = choices[0].finish_reason == "length" and "{" in text
-    return Answer(bare, tokens, error="the answer was cut off" if cut else "")
+    return Answer(bare, tokens, error="the answer was cut off" if cut else "", top=top)
 
 
 def _bare(text: str) -> str:
