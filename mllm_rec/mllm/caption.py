@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,18 +18,20 @@ from mllm_rec.data.pictures import opened
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.prompts import Prompt, harmless
-from mllm_rec.mllm.providers.base import Answer, Provider, ProviderError
+from mllm_rec.mllm.providers.base import Answer, Conversation, Provider, ProviderError, UnavailableError
 from mllm_rec.mllm.schema import LONGEST_SENTENCE, PROSE, UNKNOWN, CaptionSchema
 
 #: Longest side of a picture that is shown to a model, in pixels.
 SIDE = 1024
 #: Longest answer, in tokens.
 MOST_TOKENS = 400
-#: Failures in a row after which the model is taken to be down.
+#: Batches in a row of which it answers nothing, after which the model is taken to be broken.
 _DOWN_AFTER = 3
 _BATCH = 64
 #: Further answers that a model is asked for where it tells no probabilities.
 _SAMPLES = 3
+#: A string of JSON; a key where a colon follows.
+_STRING = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?')
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Caption:
 
     Attributes:
         values: by field, a value (``"unknown"`` too) or, where several may hold, a tuple of values.
-        confidence: by field, the probability of each value among those the field allows, before calibration.
+        confidence: by field, the probability of each value among those the field allows, before calibration; no field that it
+            is not told of.
         sentence: the caption in words.
     """
 
@@ -85,22 +89,31 @@ class Captioner:
         self.provider, self.prompt, self.schema, self.store, self.retry_failed = provider, prompt, schema, store, retry_failed
 
     def run(self, catalog: Catalog, progress: bool = True) -> Captioned:
-        """Caption every picture of a catalog that the store doesn't have; killed, it loses one batch at most."""
+        """Caption every picture of a catalog that the store doesn't have; killed, it loses one batch at most.
+
+        A picture that the model fails at is kept as failed. One that it does not answer now is left for the next run.
+        """
         keys, broken = self._keys(catalog)
         found = {key: Caption.from_bytes(value) for key, value in self.store.find(set(keys.values())).items()}
         rows = {key: row for row, key in reversed(keys.items())}
         left = [key for key in rows if key not in found or (found[key].error and self.retry_failed)]
         left.sort(key=lambda key: rows[key])
-        down = 0
+        waiting, down, why = set(left), 0, ""
         with tqdm(total=len(left), desc="captions", unit="caption", disable=not progress or not left, file=sys.stderr) as bar:
             for batch, pictures in self._pictures(catalog, left, rows):
-                said, down = self._answers(catalog, batch, pictures, rows, down)
+                try:
+                    said, down = self._answers(catalog, batch, pictures, rows, down)
+                except UnavailableError as error:
+                    why = f" ({error})"
+                    break
                 self.store.add({key: caption.to_bytes() for key, caption in said.items()})
                 found |= said
+                waiting -= said.keys()
                 bar.update(len(batch))
                 if down >= _DOWN_AFTER:
-                    print(f"  '{self.provider.name}' does not answer; the rest is left for the next run", file=sys.stderr)
                     break
+        if waiting:
+            print(f"  '{self.provider.name}' does not answer{why}; {len(waiting)} pictures are left for the next run", file=sys.stderr)
         captions = {row: found[key] for row, key in keys.items() if key in found and not found[key].error}
         failed = {row: found[key].error if key in found else "not captioned yet" for row, key in keys.items() if row not in captions}
         return Captioned(captions, {**broken, **failed})
@@ -152,31 +165,46 @@ class Captioner:
     def _answers(
         self, catalog: Catalog, batch: list[str], pictures: list[Any], rows: Mapping[str, int], down: int
     ) -> tuple[dict[str, Caption], int]:
-        """Captions of a batch by key; and how often in a row the model has not answered at all."""
+        """Captions of a batch by key, without those that are answered later; and of how many batches in a row the model answered nothing.
+
+        Raises:
+            UnavailableError: the model does not answer now.
+        """
         said = {key: Caption({}, {}, error=picture) for key, picture in zip(batch, pictures, strict=True) if isinstance(picture, str)}
         asked = [(key, picture) for key, picture in zip(batch, pictures, strict=True) if key not in said]
         conversations = [self.prompt.say(picture=picture, **self.inputs(self.prompt, catalog, rows[key])) for key, picture in asked]
         if not conversations:
             return said, down
-        try:
-            answers = self.provider.generate(conversations, self.schema.json_schema(), MOST_TOKENS)
-        except ProviderError as error:
-            return said | {key: Caption({}, {}, error=f"no answer: {error}") for key, _ in asked}, down + 1
-        made = [read_answer(self.schema, answer) for answer in answers]
-        if "logprobs" not in self.provider.capabilities():
-            made = self._agreed(conversations, made)
-        return said | {key: caption for (key, _), caption in zip(asked, made, strict=True)}, 0
+        answers = self._asked(conversations)
+        made = self._agreed(conversations, [read_answer(self.schema, answer) for answer in answers])
+        said |= {key: caption for (key, _), answer, caption in zip(asked, answers, made, strict=True) if not answer.passing}
+        return said, 0 if any(answer.text for answer in answers) else down + 1
 
-    def _agreed(self, conversations: list[Any], made: list[Caption]) -> list[Caption]:
-        """Captions of a model that tells no probabilities, with the share of further samples that say the same as confidence."""
+    def _asked(self, conversations: list[Conversation]) -> list[Answer]:
+        """An answer to each; where the model fails at all of them together each is asked alone, and those it fails at are marked."""
+        try:
+            return self.provider.generate(conversations, self.schema.json_schema(), MOST_TOKENS)
+        except UnavailableError:
+            raise
+        except ProviderError as error:
+            if len(conversations) == 1:
+                return [Answer("", error=f"no answer: {error}")]
+            return [self._asked([one])[0] for one in conversations]
+
+    def _agreed(self, conversations: list[Conversation], made: list[Caption]) -> list[Caption]:
+        """The captions; where confidence is not told, it is the share of further samples that say the same."""
+        places = [place for place, caption in enumerate(made) if _untold(caption)]
+        asked = [conversations[place] for place in places]
         samples = []
-        for seed in range(_SAMPLES):
+        for seed in range(_SAMPLES if asked else 0):
             try:
-                answers = self.provider.generate(conversations, self.schema.json_schema(), MOST_TOKENS, sample=seed)
+                answers = self.provider.generate(asked, self.schema.json_schema(), MOST_TOKENS, sample=seed)
+            except UnavailableError:
+                raise
             except ProviderError:
                 continue
-            samples.append([read_answer(self.schema, answer) for answer in answers])
-        return [_agreement(caption, [one[place] for one in samples]) for place, caption in enumerate(made)]
+            samples.append(dict(zip(places, (read_answer(self.schema, answer) for answer in answers), strict=True)))
+        return [_agreement(caption, [one[place] for one in samples]) if place in places else caption for place, caption in enumerate(made)]
 
 
 def read_answer(schema: CaptionSchema, answer: Answer) -> Caption:
@@ -191,39 +219,57 @@ def read_answer(schema: CaptionSchema, answer: Answer) -> Caption:
     sentence = harmless(parsed.pop(PROSE), LONGEST_SENTENCE)
     if answer.foreign:
         return Caption({name: () if field.many else UNKNOWN for name, field in schema.fields.items()}, {}, "")
-    return Caption(parsed, _confidence(answer, parsed), sentence)
+    return Caption(parsed, _confidence(schema, answer, parsed), sentence)
 
 
-def _confidence(answer: Answer, values: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
-    """By field the probability of each of its values, read from the tokens that spell it; empty where tokens are not told."""
-    if answer.tokens is None:
-        return {}
+def _confidence(schema: CaptionSchema, answer: Answer, values: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """By field the probability of each of its values, read from the tokens that spell it; no field whose tokens are not told.
+
+    The closing quote counts: it tells "blue" from "blue-green".
+    """
+    places = _places(answer.text)
     found: dict[str, tuple[float, ...]] = {}
-    place = 0
     for name, value in values.items():
-        place = answer.text.index(json.dumps(name, ensure_ascii=False), place) + len(name) + 2
-        start = answer.text.index(":", place) + 1
-        spelled = []
-        for one in value if isinstance(value, tuple) else (value,):
-            quoted = json.dumps(one, ensure_ascii=False)
-            start = answer.text.find(quoted, start)
-            if start < 0:
-                return {}
-            spelled.append(answer.probability(start + 1, start + len(quoted) - 1) or 0.0)
-            start += len(quoted)
-        found[name] = tuple(spelled)
-        place = start
+        said, field = places.get(name, {}), schema.fields[name]
+        among = [json.dumps(one, ensure_ascii=False)[1:] for one in (*field.values, UNKNOWN)]
+        spelled = [answer.probability(start + 1, end, among) for start, end in said.values()]
+        told = tuple(one for one in spelled if one is not None)
+        if tuple(said) == _listed(value) and len(told) == len(said):
+            found[name] = told
     return found
 
 
+def _places(text: str) -> dict[str, dict[str, tuple[int, int]]]:
+    """By key of a JSON object the strings that stand under it, each with its start and end, quotes included."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    key = ""
+    for one in _STRING.finditer(text):
+        said = json.loads(one[1])
+        if one[2]:
+            key, found[said] = said, {}
+        else:
+            found[key].setdefault(said, one.span(1))
+    return found
+
+
+def _untold(caption: Caption) -> bool:
+    """Whether a caption states a value without its confidence."""
+    return any(name not in caption.confidence and set(_listed(value)) - {UNKNOWN} for name, value in caption.values.items())
+
+
 def _agreement(caption: Caption, samples: Sequence[Caption]) -> Caption:
-    """A caption whose confidence is the share of samples that agree, the caption itself counted in."""
-    usable = [caption, *(one for one in samples if not one.error)]
+    """A caption whose confidence, where not told, is the share of samples that agree, the caption itself counted in.
+
+    Where all samples failed it stays untold.
+    """
+    usable = [one for one in samples if not one.error]
+    if not usable:
+        return caption
     confidence = {}
     for name, value in caption.values.items():
-        said = value if isinstance(value, tuple) else (value,)
-        confidence[name] = tuple(sum(one in _listed(other.values.get(name, ())) for other in usable) / len(usable) for one in said)
-    return replace(caption, confidence=confidence)
+        said = [_listed(one.values[name]) for one in (caption, *usable)]
+        confidence[name] = tuple(sum(one in values for values in said) / len(said) for one in _listed(value))
+    return replace(caption, confidence=confidence | dict(caption.confidence))
 
 
 def _listed(value: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -72,11 +72,12 @@ def fields_of(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["field"] != PROSE]
 
 
-def by_item(table: pd.DataFrame, catalog: Catalog, least: float = 0.0) -> dict[str, list[tuple[str, ...]]]:
-    """By field, the known values of each row of the catalog; those less sure than ``least`` left out, those of untold confidence kept."""
+def by_item(table: pd.DataFrame, catalog: Catalog, least: float | None = None) -> dict[str, list[tuple[str, ...]]]:
+    """By field, the known values of each row of the catalog; with ``least``, those less sure or of untold confidence left out."""
     table = fields_of(table)
     found: dict[str, list[tuple[str, ...]]] = {name: [()] * len(catalog) for name in table["field"].unique()}
-    known = table[(table["value"] != UNKNOWN) & ~(table["confidence"] < least)]
+    known = table[table["value"] != UNKNOWN]
+    known = known if least is None else known[known["confidence"] >= least]
     for (item_id, name), values in known.groupby(["item_id", "field"], sort=False)["value"]:
         if item_id in catalog.positions:
             found[str(name)][catalog.positions[item_id]] = tuple(map(str, values))
@@ -117,13 +118,14 @@ def caption_features(
 ) -> Features:
     """The feature ``caption``: the sentence as a text vector beside the fields as an attribute vector, each of length 1.
 
+    A sentence that the table leaves out counts as none.
     The attribute vector takes in what the item-attribute graph brings in two hops: of items that share values, rare ones
     more, the other values too. An item without a caption, or of which nothing is known, is missing.
     """
     values = by_item(table, catalog)
     frame = pd.DataFrame({"item_id": catalog.item_ids})
-    sentences = [captions[row].sentence if row in captions else "" for row in range(len(catalog))]
-    frame["title"] = sentences
+    kept = set(table.loc[table["field"] == PROSE, "item_id"])
+    frame["title"] = [captions[row].sentence if item_id in kept else "" for row, item_id in enumerate(catalog.item_ids)]
     for name, field in schema.fields.items():
         known = values.get(name, [()] * len(catalog))
         frame[name] = pd.Series([(one if field.many else one[0]) if one else None for one in known], dtype=object)
@@ -132,7 +134,7 @@ def caption_features(
     known_rows = np.array([any(rows[row] for rows in values.values()) for row in range(len(catalog))], dtype=bool)
     reached = _two_hops(table, catalog, torch.from_numpy(attributes)).numpy()
     joined = np.concatenate([text, _unit(attributes + SHARED * reached)], axis=1)
-    return Features(joined, known_rows, {"encoder": "caption", "version": 2, **spec})
+    return Features(joined, known_rows, {"encoder": "caption", "version": 3, **spec})
 
 
 def _two_hops(table: pd.DataFrame, catalog: Catalog, x: Tensor) -> Tensor:

@@ -13,10 +13,11 @@ from PIL import Image
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.caption import Caption, Captioner, calibrated
+from mllm_rec.mllm.caption import Caption, Captioner, calibrated, read_answer
 from mllm_rec.mllm.features import caption_features, caption_table, enriched
 from mllm_rec.mllm.prompts import load_prompt
 from mllm_rec.mllm.providers import Answer
+from mllm_rec.mllm.providers.base import UnavailableError
 from mllm_rec.mllm.providers.scripted import Scripted
 from mllm_rec.mllm.schema import PROSE, CaptionSchema, Field
 
@@ -83,6 +84,33 @@ def test_a_model_that_is_down_ends_the_run_and_loses_nothing(catalog, store, mon
     done = captioner(store, lambda conversation: next(answers)(conversation)).run(catalog, progress=False)
     assert list(done.captions) == [0] and len(store) == 4
     assert "no answer" in done.failed[1]
+
+
+def test_pictures_that_get_no_answer_now_are_left_for_the_next_run(catalog, store, monkeypatch, capsys):
+    monkeypatch.setattr("mllm_rec.mllm.caption._BATCH", 2)
+
+    def say(conversation):
+        if len(busy.provider.asked) > 2:
+            raise UnavailableError("slow down")
+        return look(conversation)
+
+    busy = captioner(store, say)
+    done = busy.run(catalog, progress=False)
+    assert list(done.captions) == [0, 1] and set(done.failed.values()) == {"not captioned yet"} and len(store) == 2
+    assert "does not answer (slow down); 2 pictures are left" in capsys.readouterr().err
+    some = captioner(
+        store, lambda conversation: Answer("", error="busy", passing=True) if len(some.provider.asked) == 1 else look(conversation)
+    )
+    assert list(some.run(catalog, progress=False).captions) == [0, 1, 3] and len(store) == 3
+    assert not captioner(store).run(catalog, progress=False).failed
+
+
+def test_a_picture_that_the_model_fails_at_is_marked_alone(catalog, store):
+    def say(conversation):
+        return RuntimeError("prompt too long") if "green" in str(conversation) else look(conversation)
+
+    done = captioner(store, say).run(catalog, progress=False)
+    assert list(done.captions) == [0, 2, 3] and done.failed == {1: "no answer: prompt too long"} and len(store) == 4
 
 
 def test_broken_pictures_are_marked(catalog, store, tmp_path):
@@ -160,6 +188,52 @@ def test_agreement_stands_in_for_probabilities(catalog, store):
     catalog.table["image"] = ["a.png", None, None, None, None]
     done = Captioner(blind, load_prompt("caption"), SCHEMA, store).run(catalog, progress=False)
     assert done.captions[0].confidence["color"] == (0.5,) and done.captions[0].confidence["mood"] == (1.0,)
+
+
+def test_confidence_is_told_or_stays_untold(catalog, store):
+    """Without tokens three samples stand in; where they fail, nothing is told, and the catalog learns nothing."""
+    catalog.table["image"] = ["a.png", None, None, None, None]
+
+    def say(conversation):
+        return RuntimeError("no seeds here") if fails and len(made.provider.asked) > 1 else Answer(look(conversation).text)
+
+    for fails, color, seen in ((True, None, None), (False, (1.0,), "red")):
+        made = captioner(store, say)
+        made.provider.key = str(fails)
+        captions = made.run(catalog, progress=False).captions
+        assert captions[0].confidence.get("color") == color
+        assert enriched(catalog, caption_table(catalog, captions, SCHEMA), SCHEMA).table["color"].iat[0] == seen
+
+
+def test_confidence_of_keys_in_another_order_and_escaped_values():
+    text = '{"caption": "sh\\u00f6n", "mo\\u006fd": ["c\\u0061lm", "bold"], "color" : "red"}'
+    caption = read_answer(SCHEMA, Answer(text, tuple((sign, np.log(0.5) if sign == "b" else 0.0) for sign in text)))
+    assert caption.values == {"color": "red", "mood": ("calm", "bold")} and caption.sentence == "sh\u00f6n"
+    assert caption.confidence == {"color": (1.0,), "mood": (1.0, 0.5)}
+
+
+def test_confidence_counts_what_else_the_field_may_be():
+    schema = CaptionSchema({"color": Field(("blue", "blue-green", "red"))})
+    told = [('{"color":', 0.0, {}), ('"bl', 0.3, {'"re': 0.1, "null": 0.6}), ("ue", 0.5, {"ack": 0.5}), ('",', 0.6, {"-": 0.2, "ish": 0.2})]
+    told += [('"caption":"x"}', 0.0, {})]
+    tokens = tuple((text, np.log(p or 1.0)) for text, p, _ in told)
+    top = tuple({text: np.log(p) for text, p in others.items()} for *_, others in told)
+    text = "".join(text for text, _ in tokens)
+    assert read_answer(schema, Answer(text, tokens)).confidence["color"][0] == pytest.approx(0.3 * 0.5 * 0.6), "as told"
+    caption = read_answer(schema, Answer(text, tokens, top=top))
+    assert caption.confidence["color"][0] == pytest.approx(0.3 / 0.4 * 0.6 / 0.8), "among the field's values"
+
+
+def test_sentences_that_are_not_sure_enough_move_nothing(catalog):
+    def features(sentence, sure):
+        confidence = {row: {"color": (0.9 if row else sure,), "mood": (0.9,)} for row in range(3)}
+        sentences = [sentence, "a calm red lamp", "a calm red rug"]
+        captions = {row: Caption({"color": "red", "mood": ("calm",)}, confidence[row], said) for row, said in enumerate(sentences)}
+        table = caption_table(catalog, captions, SCHEMA, {"floor": {"color": 0.8}})
+        return caption_features(catalog, captions, table, SCHEMA, {}).values
+
+    np.testing.assert_array_equal(features("a red lamp", 0.4), features("", 0.4))
+    assert not np.array_equal(features("a red lamp", 0.9), features("", 0.9))
 
 
 def test_calibration():
