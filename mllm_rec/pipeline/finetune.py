@@ -34,6 +34,8 @@ from mllm_rec.pipeline.workspace import Workspace
 
 #: Share of the examples that is held out, and the most of them; the most that a workspace gives.
 _HELD, _MOST_HELD, _MOST = 0.15, 300, 6_000
+#: Pictures of either domain that the gate is fitted on, at most.
+_FITTED = 1_500
 #: Where the drawings of the base's own domain lie until the adapter is done.
 _REPLAY = "replay"
 #: Lists that reasons are learned from, and items of one.
@@ -99,7 +101,7 @@ def finetune(
             said = pd.concat([_said(local, schema, held), _said(local, old_schema, old_held)])
             found |= {"domain": schema.key(), **fit_calibration(said)}
             if local.gate is not None:
-                fit_gate(local, [_picture(one) for one in [*held, *old_held]], out)
+                fit_gate(local, _pictures(local, [*train[:_FITTED], *old[:_FITTED]]), _pictures(local, [*held, *old_held]), out)
         write_card(out, found)
         shutil.rmtree(out / _REPLAY, ignore_errors=True)
     if merge is not None:
@@ -202,8 +204,13 @@ def _said(local: Local, schema: CaptionSchema, held: list[Example]) -> pd.DataFr
         local.gate = gate
 
 
-def _picture(example: Example) -> Image.Image:
-    return next(part["image"] for message in example.conversation for part in message["content"] if part["type"] == "image")
+def _pictures(local: Local, examples: list[Example]) -> list[Image.Image]:
+    """The examples' pictures, shrunk as the model's picture processor does it: thousands of them fit in memory."""
+    side = local.processor.image_processor.size["height"]
+    return [
+        next(part["image"].resize((side, side), Image.Resampling.BICUBIC) for part in one.conversation[-1]["content"] if "image" in part)
+        for one in examples
+    ]
 
 
 def _merge(base: str, adapter: Path, task: str, out: Path) -> None:

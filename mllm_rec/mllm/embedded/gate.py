@@ -1,14 +1,13 @@
-"""Which pictures are foreign to a model: those whose vision features lie further out than its own drawings ever do.
+"""Which pictures are foreign to a model: those whose vision features leave the space that its own drawings span.
 
-Mahalanobis distance of the tower's pooled tokens, with a shrunk covariance, fitted on drawings only (Lee et al. A
-Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks. NeurIPS 2018).
+The share of a picture's features outside the drawings' principal space, fitted on drawings only: the residual of
+Wang et al. ViM: Out-Of-Distribution with Virtual-logit Matching. CVPR 2022 (eq. 3), by the features' norm.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,16 +20,18 @@ if TYPE_CHECKING:
 
 #: The gate's file, beside the model's.
 GATE = "gate.safetensors"
-#: Share of drawings that may be taken for foreign.
-_FALSE_ALARMS = 0.003
+#: Share of the drawings' variance that their principal space holds.
+_VARIANCE = 0.98
+#: Standard deviations above the mean of its own drawings' logarithms where the foreign begins: 1 % of them lie further out.
+_LIMIT = 2.33
 _BATCH = 64
 
 
 class Gate:
-    """Mean, whitening and the largest distance that is still at home."""
+    """Mean, principal directions ``(width, dimensions)``, and the largest residual that is still at home."""
 
-    def __init__(self, mean: Tensor, whitening: Tensor, limit: float):
-        self.mean, self.whitening, self.limit = mean, whitening, limit
+    def __init__(self, mean: Tensor, directions: Tensor, limit: float):
+        self.mean, self.directions, self.limit = mean, directions, limit
 
     @classmethod
     def load(cls, folder: Path) -> "Gate | None":
@@ -40,39 +41,51 @@ class Gate:
         if not (folder / GATE).exists():
             return None
         found = load_file(folder / GATE)
-        return cls(found["mean"], found["whitening"], float(found["limit"]))
+        return cls(found["mean"], found["directions"], float(found["limit"]))
 
     def foreign(self, features: Tensor) -> list[bool]:
         """Of ``(batch, width)`` features, which are foreign."""
-        return (self.distance(features) > self.limit).tolist()
+        return (self.residual(features) > self.limit).tolist()
 
-    def distance(self, features: Tensor) -> Tensor:
-        """``(batch,)`` Mahalanobis distances."""
-        return ((features.cpu().float() - self.mean) @ self.whitening.float()).norm(dim=1)
+    def residual(self, features: Tensor) -> Tensor:
+        """``(batch,)`` shares in [0, 1] of the centered features' norm that lie outside the principal space."""
+        centered, directions = features.cpu().float() - self.mean, self.directions.float()
+        return (centered - centered @ directions @ directions.T).norm(dim=1) / centered.norm(dim=1)
 
 
 def pooled(model: Any, pixel_values: Tensor) -> Tensor:
     """``(batch, 2 width)``: mean and maximum of a vision tower's tokens."""
     tower = model.get_base_model().model.vision_tower if hasattr(model, "get_base_model") else model.model.vision_tower
     with torch.inference_mode():
-        tokens = tower(pixel_values.to(tower.dtype)).last_hidden_state.float()
+        tokens = tower(pixel_values.to(tower.device, tower.dtype)).last_hidden_state.float()
     return torch.cat([tokens.mean(1), tokens.amax(1)], dim=1)
 
 
-def fit_gate(local: "Local", pictures: "Sequence[Image.Image]", folder: Path) -> None:
-    """Fit a gate on a model's own drawings and write it: the covariance on one half, the limit on the other."""
-    from safetensors.torch import save_file
-    from sklearn.covariance import LedoitWolf
+def fit_gate(local: "Local", pictures: "Sequence[Image.Image]", held: "Sequence[Image.Image]", folder: Path) -> None:
+    """Fit a gate on a model's own drawings and write it.
 
+    Args:
+        local: the model.
+        pictures: give the principal space.
+        held: others, that the model never saw; they give the limit.
+        folder: where the gate is written.
+    """
+    from safetensors.torch import save_file
+
+    features = _features(local, pictures)
+    mean = features.mean(0)
+    _, spread, directions = torch.linalg.svd(features - mean, full_matrices=False)
+    share = spread.square().cumsum(0) / spread.square().sum()
+    kept = directions[: int((share < _VARIANCE).sum()) + 1].T
+    logs = Gate(mean, kept, 0.0).residual(_features(local, held)).log()
+    limit = (logs.mean() + _LIMIT * logs.std(unbiased=False)).exp()
+    with atomic(folder / GATE) as temporary:
+        save_file({"mean": mean, "directions": kept.half().contiguous(), "limit": limit}, temporary)
+
+
+def _features(local: "Local", pictures: "Sequence[Image.Image]") -> Tensor:
     parts = []
     for start in range(0, len(pictures), _BATCH):
         batch = local.processor.image_processor(images=list(pictures[start : start + _BATCH]), return_tensors="pt")
         parts.append(pooled(local.model, batch["pixel_values"]).cpu())
-    features = torch.cat(parts).numpy()
-    fitted = LedoitWolf().fit(features[::2])
-    values, directions = np.linalg.eigh(fitted.covariance_)
-    whitening = torch.from_numpy((directions / np.sqrt(values)).astype(np.float32))
-    gate = Gate(torch.from_numpy(fitted.location_.astype(np.float32)), whitening, 0.0)
-    limit = float(np.quantile(gate.distance(torch.from_numpy(features[1::2])).numpy(), 1 - _FALSE_ALARMS))
-    with atomic(folder / GATE) as temporary:
-        save_file({"mean": gate.mean, "whitening": whitening.half().contiguous(), "limit": torch.tensor(limit)}, temporary)
+    return torch.cat(parts)

@@ -36,6 +36,8 @@ SIDE = 224
 DOMAIN = "domain.yaml"
 #: Seeds of the drawings that calibrate and of those that judge; training has the recipe's own.
 VALIDATION_SEED, TEST_SEED = 1_000, 2_000
+#: Training drawings that the gate is fitted on.
+_FITTED = 3_000
 _LIMITS = (
     "Knows the drawings of its own domain file and nothing else: any other picture is foreign to it, and it says unknown.",
     "Reads the picture only; titles and texts are not shown to it.",
@@ -71,30 +73,30 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
         model.to("cpu", torch.float16).save_pretrained(out)
     shutil.copyfile(path, out / DOMAIN)
     processor.save_pretrained(out)
-    card = judged_itself(out, path, recipe, work, start, device)
+    card = judged_itself(out, path, pictures[:_FITTED], recipe, work, start, device)
     shutil.rmtree(work)
     return card, card_text(card)
 
 
-def judged_itself(out: Path, path: Path, recipe: Recipe, work: Path, start: float, device: str) -> dict[str, Any]:
-    """Calibrate a trained model, fit its gate, judge it on drawings that it never saw, and write its card; the card."""
+def judged_itself(out: Path, path: Path, pictures: np.ndarray, recipe: Recipe, work: Path, start: float, device: str) -> dict[str, Any]:
+    """Fit a trained model's gate on its pictures, calibrate it, judge it on drawings that it never saw, and write its card; the card."""
     schema, side = CaptionSchema.of_domain(Domain.load(path)), recipe.size.side
     held = drawings(path, recipe.validation, VALIDATION_SEED, 0.0, recipe.hidden_share)
     held_pictures = pixels(held, path, side, work / "validation")
     card: dict[str, Any] = {"prompts": "embedded", "jobs": ["caption", "match"], "domain": schema.key()}
     write_json(out / CARD, card)
-    local = Local(out)
+    fit_gate(Local(out, device=device), [Image.fromarray(one) for one in pictures], [Image.fromarray(one) for one in held_pictures], out)
+    local = Local(out, device=device)
     said, _ = judged(local, schema, *asked_of(local, schema, held, held_pictures))
     card |= fit_calibration(said)
-    fit_gate(local, [Image.fromarray(one) for one in held_pictures], out)
     write_json(out / CARD, card)
     test = {}
     for name, hard in (("plain", False), ("hard", True)):
         unseen = drawings(path, recipe.validation, TEST_SEED + hard, float(hard), recipe.hidden_share)
-        said, speed = judged(Local(out), schema, *asked_of(local, schema, unseen, pixels(unseen, path, side, work / f"test-{name}")))
+        said, speed = judged(local, schema, *asked_of(local, schema, unseen, pixels(unseen, path, side, work / f"test-{name}")))
         test[name] = {"captions/s": round(speed, 1), "fields": table(said, card).to_dict("records")}
     questions = matches(path, recipe.validation, TEST_SEED)
-    card["match"] = {"questions": len(questions), "AUC": round(match_auc(Local(out), questions), 4)}
+    card["match"] = {"questions": len(questions), "AUC": round(match_auc(local, questions), 4)}
     card |= {
         "made with": {
             "mllm-rec": __version__,
