@@ -31,14 +31,23 @@ class Advisor:
         provider: the model.
         catalog, explainer: of the shop.
         weight: of its opinion in the order of a list, as validation chose it; 0: it isn't asked.
+        words: let it word reasons, where it can.
         seconds: that a turn waits for it.
     """
 
-    def __init__(self, provider: Provider, catalog: Catalog, explainer: Explainer, weight: float = 0.0, seconds: float = SECONDS):
+    def __init__(
+        self,
+        provider: Provider,
+        catalog: Catalog,
+        explainer: Explainer,
+        weight: float = 0.0,
+        words: bool = True,
+        seconds: float = SECONDS,
+    ):
         self.provider, self.explainer, self.weight, self.seconds = provider, explainer, weight, seconds
         scores = weight > 0 and "score" in provider.capabilities()
         self.reranker = Reranker(provider, prompt_for("match", provider), catalog) if scores else None
-        self.word_prompt = prompt_for("word", provider) if "word" in provider.jobs else None
+        self.word_prompt = prompt_for("word", provider) if words and "word" in provider.jobs else None
         self._waiting: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
         Thread(target=self._work, name="model", daemon=True).start()
 
@@ -71,11 +80,13 @@ class Advice:
 
     Attributes:
         failed: why it gave none, as the wording file calls it: ``model_late``, ``model_down``; "" while all is well.
+        missed: what it was asked for and did not give, of "order" and "reasons".
     """
 
     def __init__(self, advisor: Advisor):
         self.advisor = advisor
         self.failed = ""
+        self.missed: list[str] = []
         self._end = time.monotonic() + advisor.seconds
 
     @property
@@ -88,7 +99,7 @@ class Advice:
         reranker = self.advisor.reranker
         if reranker is None or not len(liked) or len(ranked.items) < 2:
             return ranked
-        odds = self._ask(lambda: reranker.odds(liked, ranked.items.tolist()))
+        odds = self._ask("order", lambda: reranker.odds(liked, ranked.items.tolist()))
         if odds is None:
             return ranked
         opinion = self.advisor.weight * (float(ranked.scores.std()) or 1.0) * standard(odds)
@@ -103,17 +114,16 @@ class Advice:
             return list(explanations)
         evidence = [one.evidence for one in explanations]
         left = max(self._end - time.monotonic(), 0.1)
-        said = self._ask(lambda: worded(advisor.provider, prompt, titles, evidence, left))
+        said = self._ask("reasons", lambda: worded(advisor.provider, prompt, titles, evidence, left))
         if said is None:
             return list(explanations)
         return [advisor.explainer.reworded(one, claims) for one, claims in zip(explanations, said, strict=True)]
 
-    def _ask(self, work: Callable[[], T]) -> T | None:
+    def _ask(self, what: str, work: Callable[[], T]) -> T | None:
         """The model's answer, or None: it is late, down, or broken, whatever the reason; a turn goes on without it."""
-        if self.failed:
-            return None
         try:
-            return self.advisor.submit(work, max(self._end - time.monotonic(), 0.0))
+            if not self.failed:
+                return self.advisor.submit(work, max(self._end - time.monotonic(), 0.0))
         except TimeoutError:
             self.failed = "model_late"
         except UnreachableError:  # said already by whoever looked for it
@@ -121,4 +131,5 @@ class Advice:
         except Exception as error:  # a model may fail in any way, and no way may cost the person an answer
             self.failed = "model_down"
             _log.warning("%s gave no answer: %s", self.advisor.provider.name, error)
+        self.missed.append(what)
         return None

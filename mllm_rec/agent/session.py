@@ -243,7 +243,10 @@ class Session:
 
     def _noted(self, text: str, advice: Advice | None) -> str:
         """A text, with a line on the model where it gave no answer."""
-        return " ".join(filter(None, [text, self.words.say(advice.failed) if advice and advice.failed else ""]))
+        if advice is None or not advice.failed:
+            return text
+        missed = self.words.said["model_missed"][" and ".join(advice.missed)]
+        return f"{text} {self.words.say(advice.failed, missed=missed)}".strip()
 
     def rank(self, allowed: np.ndarray, k: int) -> Ranked:
         """The best ``k`` of what is allowed, for all that was said so far."""

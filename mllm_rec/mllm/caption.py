@@ -30,6 +30,8 @@ _DOWN_AFTER = 3
 _BATCH = 64
 #: Further answers that a model is asked for where it tells no probabilities.
 _SAMPLES = 3
+#: Why a picture has no caption that the model did not come to.
+NOT_YET = "not captioned yet"
 #: A string of JSON; a key where a colon follows.
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?')
 
@@ -115,7 +117,7 @@ class Captioner:
         if waiting:
             print(f"  '{self.provider.name}' does not answer{why}; {len(waiting)} pictures are left for the next run", file=sys.stderr)
         captions = {row: found[key] for row, key in keys.items() if key in found and not found[key].error}
-        failed = {row: found[key].error if key in found else "not captioned yet" for row, key in keys.items() if row not in captions}
+        failed = {row: found[key].error if key in found else NOT_YET for row, key in keys.items() if row not in captions}
         return Captioned(captions, {**broken, **failed})
 
     def _keys(self, catalog: Catalog) -> tuple[dict[int, str], dict[int, str]]:

@@ -129,6 +129,11 @@ def prompt_for(job: str, provider: Provider) -> Prompt:
     return load_prompt(job, provider.prompts if _place(job, provider.prompts) is not None else "v1")
 
 
+def prompt_keys(job: str) -> list[str]:
+    """Hashes of a job's prompts in all versions: which one is said depends on the model."""
+    return [prompt.key for prompt in all_prompts() if prompt.job == job]
+
+
 def read_prompt(path: Path) -> Prompt:
     """A prompt file, read and checked.
 

@@ -5,6 +5,8 @@ Every candidate is scored alone after the same words (see ``packed``), what the 
 interval of what it gains excludes 0.
 """
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,6 +75,13 @@ class Reranker:
     def __init__(self, provider: Provider, prompt: Prompt, catalog: Catalog):
         self.provider, self.prompt, self.catalog = provider, prompt, catalog
         self._prior: dict[int, float] = {}
+
+    def key(self, liked: Sequence[int], rows: Sequence[int]) -> str:
+        """Tells what ``odds`` depend on apart: the model, the prompt, and every word that is said of items and likes."""
+        counts = counted(self.catalog, liked)
+        items = [match_item(self.prompt, self.catalog, row, counts) for row in rows]
+        said = [self.provider.key, self.prompt.key, match_question(self.prompt, self.catalog, liked), items]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     def odds(self, liked: Sequence[int], rows: Sequence[int]) -> np.ndarray:
         """``(len(rows),)`` log odds that each item suits who liked ``liked``, beyond what it is said to suit anyone."""

@@ -124,11 +124,18 @@ def _value(runs: Runs, found: Mapping[str, Mapping[str, dict[str, Table]]], seed
             for key, more, less, one in _differences(runs, tables)
         ]
         systems.append({"system": name, "parts": parts, "differences": pairs})
-    return {"seeds": seeds, "split": runs.manifest["split"]["name"], "mllm": runs.manifest.get("mllm"), "systems": systems}
+    return {"seeds": seeds, "split": runs.manifest["split"]["name"], "captions": _source(runs), "systems": systems}
+
+
+def _source(runs: Runs) -> dict[str, Any] | None:
+    """The model and the prompt that captioned; None where there are no captions."""
+    made = runs.manifest.get("captions")
+    return {"mllm": runs.manifest["mllm"], "prompt": made["prompt"], "schema": made["schema"], "model": made["model"]} if made else None
 
 
 def _text(runs: Runs, found: Mapping[str, Mapping[str, dict[str, Table]]], seeds: int) -> str:
-    said = []
+    made = _source(runs)
+    said = [f"captions by {made['mllm']}, prompt {made['prompt']}"] if made else []
     split = runs.manifest["split"]["name"]
     for name, tables in found.items():
         main = {part: main_table(told, runs.how) for part, told in tables.items()}

@@ -7,9 +7,10 @@ from pathlib import Path
 from mllm_rec.agent.advisor import SECONDS, Advisor
 from mllm_rec.agent.reply import Shop
 from mllm_rec.errors import InputError
-from mllm_rec.mllm.adapters import find_adapter, read_card
-from mllm_rec.mllm.providers import Loading, jobs, load_provider, named
-from mllm_rec.pipeline.workspace import Workspace
+from mllm_rec.mllm.adapters import WEIGHTS, find_adapter, read_card
+from mllm_rec.mllm.prompts import prompt_keys
+from mllm_rec.mllm.providers import Loading, jobs, load_provider, model_folder, named
+from mllm_rec.pipeline.workspace import Workspace, fingerprint
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,20 @@ class Model:
         return [find_adapter(adapter, [workspace.root]) for adapter in self.adapters]
 
 
+def rerank_key(workspace: Workspace, name: str, adapters: Sequence[Path] = ()) -> str:
+    """Hash of what the weight of a model's opinion depends on: model, adapters, prompt, and the systems as they are trained."""
+    folder = model_folder(name)
+    weights = [folder if folder.is_dir() else None, *(adapter / WEIGHTS for adapter in adapters)]
+    return fingerprint([name, weights, prompt_keys("match"), workspace.manifest()["stages"].get("training", {}).get("key")])
+
+
 def rerank_weight(workspace: Workspace, name: str, adapters: Sequence[Path] = ()) -> float | None:
-    """The weight that ``rerank`` chose for a model; None where it wasn't asked."""
+    """The weight that ``rerank`` chose for a model; None where it wasn't asked since model, prompt or systems changed."""
     said = workspace.manifest().get("rerank", {})
-    same = said.get("mllm") == name and said.get("adapters", []) == [str(folder) for folder in adapters]
-    return float(said["weight"]) if same else None
+    return float(said["weight"]) if said.get("key") == rerank_key(workspace, name, adapters) else None
 
 
-def advised(workspace: Workspace, shop: Shop, model: Model, rerank: bool = True) -> Shop:
+def advised(workspace: Workspace, shop: Shop, model: Model, rerank: bool = True, words: bool = True) -> Shop:
     """The shop with its model, where the model has something to say; else the shop as it is.
 
     Args:
@@ -56,6 +63,7 @@ def advised(workspace: Workspace, shop: Shop, model: Model, rerank: bool = True)
         shop: of the workspace.
         model: which one.
         rerank: let it take part in the order of lists.
+        words: let it word the reasons.
 
     Raises:
         InputError: no such model or adapter, or it can't be used.
@@ -63,11 +71,12 @@ def advised(workspace: Workspace, shop: Shop, model: Model, rerank: bool = True)
     name, adapters = model.of(workspace), model.found(workspace)
     weight = (rerank_weight(workspace, name, adapters) or 0.0) if rerank else 0.0
     tasks = {read_card(folder).get("task", "word") for folder in adapters}
-    if not weight and "word" not in jobs(name) | tasks:
+    words = words and "word" in jobs(name) | tasks
+    if not weight and not words:
         return shop
     provider = load_provider(name, adapters, model.seconds, model.loading)
     if provider is None:
         if model.adapters:
             raise InputError("--adapter needs a model to be put on; name it with --mllm")
         return shop
-    return replace(shop, advisor=Advisor(provider, shop.catalog, shop.explainer, weight, model.seconds))
+    return replace(shop, advisor=Advisor(provider, shop.catalog, shop.explainer, weight, words, model.seconds))

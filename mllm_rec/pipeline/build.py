@@ -117,10 +117,16 @@ def trained(workspace: Workspace, systems: Sequence[str], seeds: int) -> list[di
     """The stage "training": each system once, in the order of ``SYSTEMS``, then the best serves; rows of ``train_all``."""
     systems = [name for name in SYSTEMS if name in systems]
     manifest = workspace.manifest()
-    done = {
-        name: stage["key"] for name, stage in manifest["stages"].items() if name in ("data", "captions") or name.startswith("features/")
+    done = {name: stage["key"] for name, stage in manifest["stages"].items() if name == "data" or name.startswith("features/")}
+    captions = [workspace.captions, workspace.feature("caption")]
+    key = {
+        "stages": done,
+        "captions": captions,
+        "systems": systems,
+        "seeds": seeds,
+        "preset": manifest.get("preset"),
+        "settings": manifest.get("settings"),
     }
-    key = {"stages": done, "systems": systems, "seeds": seeds, "preset": manifest.get("preset"), "settings": manifest.get("settings")}
 
     def run() -> None:
         rows = train_all(workspace, systems, seeds)

@@ -15,11 +15,12 @@ from mllm_rec.data.files import atomic, digest, read_json
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD, WEIGHTS, read_card
-from mllm_rec.mllm.caption import Captioner
+from mllm_rec.mllm.caption import NOT_YET, Captioner
 from mllm_rec.mllm.features import caption_features, caption_table, enriched, fields_of
-from mllm_rec.mllm.prompts import load_prompt
+from mllm_rec.mllm.prompts import load_prompt, prompt_keys
 from mllm_rec.mllm.providers import Loading, load_provider, model_folder, named
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
+from mllm_rec.pipeline.encode import picture_stamps
 from mllm_rec.pipeline.workspace import Workspace
 
 #: The model's card, beside its weights.
@@ -72,13 +73,13 @@ def caption(
     if name == "none":
         for path in (workspace.captions, feature):
             path.unlink(missing_ok=True)
-        workspace.record(mllm="none")
+        workspace.record(mllm="none", captions=None)
         if pictured and said is None:
             print("  no captions: the embedded model knows its own drawings only; --mllm names a model for these pictures", file=sys.stderr)
         return name
     folder = model_folder(name)
     schema = caption_schema(workspace, catalog)
-    before = workspace.manifest().get("captions", {})
+    before = workspace.manifest().get("captions") or {}
     inputs = {
         "catalog": workspace.catalog,
         "mllm": name,
@@ -86,11 +87,12 @@ def caption(
         "adapters": [[str(folder), digest(folder / WEIGHTS)] for folder in adapters],
         "precision": [loading.dtype, loading.bits],
         "schema": schema.key(),
-        "again": [before.get("left"), retry_failed and before.get("failed")] if before.get("left") or retry_failed else None,
-        "pictures": [str(catalog.picture(row)) for row in range(len(catalog))],
+        "prompts": prompt_keys("caption"),
+        "pictures": picture_stamps(catalog),
     }
+    again = bool(before.get("left") or (retry_failed and before.get("failed")))
     workspace.stage(
-        "captions", inputs, lambda: _run(workspace, catalog, schema, name, adapters, retry_failed, loading), [workspace.captions]
+        "captions", inputs, lambda: _run(workspace, catalog, schema, name, adapters, retry_failed, loading), [workspace.captions], again
     )
     return name
 
@@ -118,7 +120,7 @@ def _run(
         features.save(workspace.feature("caption"))
     else:
         workspace.feature("caption").unlink(missing_ok=True)
-    left = sum(why == "not captioned yet" for why in done.failed.values())
+    left = sum(why == NOT_YET for why in done.failed.values())
     workspace.record(
         mllm=name,
         captions={
@@ -134,7 +136,8 @@ def _run(
     known = (fields != UNKNOWN).mean() if len(fields) else 0.0
     print(f"  {name}: {len(done.captions)} pictures captioned, {known:.0%} of their fields made out", file=sys.stderr)
     for why, count in Counter(done.failed.values()).most_common(3):
-        print(f"  {count} not captioned: {why}; 'mllm-rec build ... --retry-failed' tries again", file=sys.stderr)
+        mend = "the same build again goes on" if why == NOT_YET else "'mllm-rec build ... --retry-failed' tries again"
+        print(f"  {count} not captioned: {why}; {mend}", file=sys.stderr)
 
 
 def known_catalog(workspace: Workspace) -> Catalog:
@@ -175,7 +178,7 @@ def captions(workspace: Workspace, show: int = 0, sheet: Path | None = None, out
                 "conflicts": int(stated["conflict"].sum()),
             }
         )
-    value = {"mllm": workspace.manifest().get("mllm"), **workspace.manifest().get("captions", {}), "fields": fields}
+    value = {"mllm": workspace.manifest().get("mllm"), **(workspace.manifest().get("captions") or {}), "fields": fields}
     lines = [f"{value['mllm']}: {value.get('captioned', 0)} captioned, {value.get('failed', 0)} failed, {value.get('left', 0)} left"]
     for row in fields:
         sure = "   -" if row["confidence"] is None else f"{row['confidence']:.2f}"

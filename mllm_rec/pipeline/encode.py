@@ -32,7 +32,7 @@ def encode(workspace: Workspace) -> list[str]:
         inputs = {
             "catalog": workspace.catalog,
             "spec": encoder.spec(),
-            "pictures": _stamps(catalog) if encoder.queries == "picture" else None,
+            "pictures": picture_stamps(catalog) if encoder.queries == "picture" else None,
         }
         outputs = [workspace.feature(name), workspace.encoder(name)] if _kept(workspace, name) else []
         workspace.stage(f"features/{name}", inputs, partial(_encode, workspace, catalog, name, encoder), outputs)
@@ -58,7 +58,7 @@ def _encode(workspace: Workspace, catalog: Catalog, name: str, encoder: Encoder)
     print(f"  {name}: {int(features.present.sum())} of {len(catalog)} items, {features.width} numbers each", file=sys.stderr)
 
 
-def _stamps(catalog: Catalog) -> list[Any]:
+def picture_stamps(catalog: Catalog) -> list[Any]:
     """Name, size and time of change of every picture."""
     paths = [path for row in range(len(catalog)) if (path := catalog.picture(row)) is not None]
     return [[str(path), *_stamp(path)] for path in paths]

@@ -17,7 +17,6 @@ from mllm_rec.errors import InputError
 from mllm_rec.evaluation.metrics import top_items
 from mllm_rec.evaluation.protocol import BLOCK
 from mllm_rec.pipeline.advise import Model, advised, rerank_weight
-from mllm_rec.pipeline.rerank import tune_rerank
 from mllm_rec.pipeline.serve import open_shop
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.recommender import Query
@@ -44,17 +43,15 @@ def recommend(
         k: length of the list.
         exclude: file of item ids never to show.
         explain: give the reasons.
-        rerank: let the model take part; the weight of its opinion is chosen on validation first, where that wasn't done.
+        rerank: let the model take part with the weight that ``tune_rerank`` chose; where it chose none, with none.
         model: which one.
 
     Raises:
         InputError: an unknown user or item.
     """
-    if rerank and rerank_weight(workspace, model.of(workspace), model.found(workspace)) is None:
-        tune_rerank(workspace, model)
     shop = open_shop(workspace, exclude)
     if rerank or explain:
-        shop = advised(workspace, shop, model, rerank)
+        shop = advised(workspace, shop, model, rerank, words=explain)
     session = Session(shop, shop.data.user(user) if user is not None else None, size=k)
     for item in liked:
         session.like(item)
@@ -67,22 +64,24 @@ def recommend(
     value: dict[str, Any] = {"user": user, "system": type(shop.system).__name__.lower(), "text": reply.text, "chips": chips, "items": rows}
     if rerank:
         value["rerank weight"] = rerank_weight(workspace, model.of(workspace), model.found(workspace))
-    return value, _text(value)
+    return value, _text(value, workspace)
 
 
-def _text(value: dict[str, Any]) -> str:
-    lines = [value["text"], *_weighed(value), *(f"[{chip['kind']}] {chip['label']}" for chip in value["chips"])]
+def _text(value: dict[str, Any], workspace: Workspace) -> str:
+    lines = [value["text"], *_weighed(value, workspace), *(f"[{chip['kind']}] {chip['label']}" for chip in value["chips"])]
     for row in value["items"]:
         lines.append(f"{row['rank']:3}. {row['title']}  ({row['item_id']})")
         lines += [f"     {sentence}" for sentence in row.get("why", ())]
     return "\n".join(lines)
 
 
-def _weighed(value: dict[str, Any]) -> list[str]:
+def _weighed(value: dict[str, Any], workspace: Workspace) -> list[str]:
     """How much the model's opinion counted, where it was asked for."""
-    weight = value.get("rerank weight")
-    if weight is None:
+    if "rerank weight" not in value:
         return []
+    weight = value["rerank weight"]
+    if weight is None:
+        return [f"model's opinion doesn't count yet: 'mllm-rec rerank {workspace.root}' measures what it is worth here"]
     return [f"model's opinion counts with weight {weight}" if weight else "model's opinion doesn't count: validation gave it weight 0"]
 
 

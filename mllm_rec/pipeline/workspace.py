@@ -137,14 +137,14 @@ class Workspace:
         finally:
             lock.release()
 
-    def stage(self, name: str, inputs: Any, make: Callable[[], None], outputs: list[Path]) -> bool:
-        """Run ``make`` unless it ran with equal ``inputs`` and its ``outputs`` are there.
+    def stage(self, name: str, inputs: Any, make: Callable[[], None], outputs: list[Path], again: bool = False) -> bool:
+        """Run ``make`` unless it ran with equal ``inputs`` and its ``outputs`` are there; or in any case, ``again``.
 
         Returns:
             Whether it ran.
         """
         key = fingerprint(inputs)
-        if self.manifest()["stages"].get(name, {}).get("key") == key and all(path.exists() for path in outputs):
+        if not again and self.manifest()["stages"].get(name, {}).get("key") == key and all(path.exists() for path in outputs):
             return False
         start = perf_counter()
         make()

@@ -19,7 +19,7 @@ def plain(workspace):
 
 
 def with_model(shop, say, odds=None, weight=0.0, seconds=20.0):
-    return replace(shop, advisor=Advisor(Scripted(say, odds=odds), shop.catalog, shop.explainer, weight, seconds))
+    return replace(shop, advisor=Advisor(Scripted(say, odds=odds), shop.catalog, shop.explainer, weight, seconds=seconds))
 
 
 def told(conversation):
@@ -58,7 +58,17 @@ def test_a_turn_never_fails_because_the_model_does(plain, failure):
 
     before, after = (Session(shop, size=4).turn("a warm lamp") for shop in (plain, with_model(plain, say)))
     assert after.items == before.items and [card.why for card in after.cards] == [card.why for card in before.cards]
-    assert after.text == before.text + " The model gave no answer, so order and reasons are without it."
+    assert after.text == before.text + " The model gave no answer; the reasons are without it."
+
+
+@pytest.mark.parametrize(("ranks", "without"), [(True, "the reasons are"), (False, "order and reasons are")])
+def test_it_is_told_what_the_model_had_no_part_in(plain, ranks, without):
+    def say(conversation):
+        raise ProviderError("no server")
+
+    session = Session(with_model(plain, say, lambda prefix, continuation: 0.0 if ranks else 1 / 0, weight=1.0), size=4)
+    session.like(session.refresh().items[0])
+    assert session.refresh().text.endswith(f" The model gave no answer; {without} without it.")
 
 
 def test_a_turn_waits_no_longer_than_it_may(plain):

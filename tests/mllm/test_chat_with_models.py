@@ -1,5 +1,6 @@
 """The conversation beside real providers: a server that misbehaves, a server that comes up later, tiny models on this machine."""
 
+import shutil
 import socket
 import time
 from dataclasses import replace
@@ -13,7 +14,8 @@ from mllm_rec.agent.session import Session
 from mllm_rec.mllm.providers import UnreachableError
 from mllm_rec.mllm.providers.later import Later
 from mllm_rec.mllm.providers.scripted import Scripted
-from mllm_rec.pipeline import Model, advised, explain_item, open_shop, recommend
+from mllm_rec.pipeline import Model, Workspace, advised, explain_item, open_shop, recommend
+from mllm_rec.pipeline.advise import rerank_key, rerank_weight
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def test_a_server_that_misbehaves_costs_nobody_an_answer(workspace, plain, fault
         reply = Session(shop, size=4).turn("a warm lamp")
     expected = Session(plain, size=4).turn("a warm lamp")
     assert reply.items == expected.items and [card.why for card in reply.cards] == [card.why for card in expected.cards]
-    down = " The model gave no answer, so order and reasons are without it."
+    down = " The model gave no answer; the reasons are without it."
     assert reply.text == expected.text + (down if fault in ("429", "500", "silent") else "")
 
 
@@ -80,3 +82,20 @@ def test_explain_and_recommend_go_on_without_their_server(workspace, monkeypatch
     assert value["claims"] == explain_item(workspace, user, item)[0]["claims"] and text.endswith("without it.")
     listed, _ = recommend(workspace, user, k=3, explain=True, model=model)
     assert [row["why"] for row in listed["items"]] == [row["why"] for row in recommend(workspace, user, k=3, explain=True)[0]["items"]]
+
+
+def test_a_list_is_reranked_with_the_weight_of_this_model_or_not_at_all(workspace, monkeypatch, tmp_path):
+    monkeypatch.setattr("mllm_rec.mllm.providers.openai._WAITS", (0.01,))
+    copy = Workspace.open(shutil.copytree(workspace.root, tmp_path / "shop"))
+    user = str(open_shop(copy).data.users[0])
+    plain = recommend(copy, user, k=3)[0]["items"]
+    dead, other = (Model(f"openai:{name}@http://127.0.0.1:1/v1", seconds=5.0) for name in ("m", "n"))
+    listed, text = recommend(copy, user, k=3, rerank=True, model=dead)
+    assert listed["items"] == plain and f"'mllm-rec rerank {copy.root}'" in text
+    copy.record(rerank={"weight": 0.5, "key": rerank_key(copy, dead.name)})
+    listed, text = recommend(copy, user, k=3, rerank=True, model=dead)
+    assert listed["items"] == plain and "weight 0.5" in text
+    assert text.startswith(listed["text"]) and "The model gave no answer; the order is without it." in text
+    assert rerank_weight(copy, other.name) is None
+    copy.record(stages={**copy.manifest()["stages"], "training": {"key": "another"}})
+    assert rerank_weight(copy, dead.name) is None, "of other systems it says nothing"

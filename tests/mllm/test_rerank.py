@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from mllm_rec.data.files import read_json
+from mllm_rec.errors import InputError
 from mllm_rec.mllm.prompts import load_prompt
+from mllm_rec.mllm.providers import ProviderError
 from mllm_rec.mllm.providers.scripted import Scripted
 from mllm_rec.mllm.rerank import Case, Reranker, fused, tuned
 from mllm_rec.pipeline.rerank import tune_rerank
@@ -61,8 +63,21 @@ def test_a_workspace_is_tuned(workspace, shop_inputs, monkeypatch, tmp_path):
 
     shutil.copytree(workspace.root, tmp_path / "shop")
     copy = Workspace.open(tmp_path / "shop")
-    monkeypatch.setattr("mllm_rec.pipeline.rerank.load_provider", lambda *_, **__: Scripted(lambda conversation: "yes"))
+    asked = []
+
+    class Falling(Scripted):
+        def score(self, prefix, continuations, labels=("yes", "no")):
+            if len(asked) == 9:
+                asked.append("")
+                raise ProviderError("no server")
+            asked.append(str([prefix, continuations]))
+            return super().score(prefix, continuations, labels)
+
+    monkeypatch.setattr("mllm_rec.pipeline.rerank.load_provider", lambda *_, **__: Falling(lambda conversation: "yes"))
+    with pytest.raises(InputError, match=r"no server.*goes on from there"):
+        tune_rerank(copy, Model("scripted"), users=20)
     value, text = tune_rerank(copy, Model("scripted"), users=20)
+    assert len(asked) == len(set(asked)), "nobody is asked for twice"
     assert value["weight"] == 0.0 and set(value["ndcg@10"]) == {"retriever", "model only", "fused", "oracle"}
     assert value["ndcg@10"]["oracle"] >= value["ndcg@10"]["retriever"] and "oracle" in text
     assert read_json(copy.manifest_path)["rerank"]["weight"] == 0.0

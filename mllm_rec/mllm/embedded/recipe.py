@@ -96,12 +96,13 @@ def judged_itself(out: Path, path: Path, pictures: np.ndarray, recipe: Recipe, w
         said, speed = judged(local, schema, *asked_of(local, schema, unseen, pixels(unseen, path, side, work / f"test-{name}")))
         test[name] = {"captions/s": round(speed, 1), "fields": table(said, card).to_dict("records")}
     questions = matches(path, recipe.validation, TEST_SEED)
-    card["match"] = {"questions": len(questions), "AUC": round(match_auc(local, questions), 4)}
+    card["match"] = {"questions": len(questions), "AUC": round(match_auc(local, questions), 4), "prompt": prompt_for("match", local).key}
     card |= {
         "made with": {
             "mllm-rec": __version__,
             "recipe": asdict(recipe),
             "domain file": path.name,
+            "prompt": prompt_for("caption", local).key,
             "minutes": round((time.perf_counter() - start) / 60, 1),
             "on": torch.cuda.get_device_name(0) if device.startswith("cuda") else f"{torch.get_num_threads()} CPU cores",
         },
@@ -132,9 +133,10 @@ def judge_mllm(provider: Provider, domain_file: str | Path, count: int, seed: in
         drawn = pixels(unseen, path, SIDE, Path(folder), progress=sys.stderr.isatty())
     said, speed = judged(provider, schema, *asked_of(provider, schema, unseen, drawn))
     rows = table(said, getattr(provider, "card", {})).to_dict("records")
-    return {"mllm": provider.name, "seed": seed, "captions/s": round(speed, 1), "fields": rows}, "\n".join(
-        [f"{provider.name} on {count:,} drawings from seed {seed}, {speed:.0f} captions/s:", *_rows_text(rows)]
-    )
+    prompt = prompt_for("caption", provider).key
+    value = {"mllm": provider.name, "prompt": prompt, "seed": seed, "captions/s": round(speed, 1), "fields": rows}
+    head = f"{provider.name}, prompt {prompt}, on {count:,} drawings from seed {seed}, {speed:.0f} captions/s:"
+    return value, "\n".join([head, *_rows_text(rows)])
 
 
 def asked_of(
@@ -169,7 +171,7 @@ def card_text(card: dict[str, Any]) -> str:
             "Limits:",
             *(f"* {one}" for one in card["limits"]),
             "",
-            f"Recipe: `{recipe}`, {card['made with']['minutes']} minutes on {card['made with']['on']}.",
+            f"Recipe: `{recipe}`, prompt {card['made with']['prompt']}, {card['made with']['minutes']} minutes on {card['made with']['on']}.",
             "",
         ]
     )

@@ -163,7 +163,7 @@ def _foreign(drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A picture of nothing: one color, noise of several grains, a gradient, drawings cut up and thrown together, or shapes and letters."""
     side = drawn.shape[1]
     kind = generator.integers(5)
-    color = generator.uniform(0, 255, 3)
+    color = _plain_color(drawn, generator)
     if kind == 0:
         return np.broadcast_to(color, (side, side, 3)).astype(np.uint8)
     if kind == 1:
@@ -172,6 +172,14 @@ def _foreign(drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         slope = np.linspace(0, 1, side)[:, None] * generator.normal() + np.linspace(0, 1, side) * generator.normal()
         return (color + slope[:, :, None] * generator.uniform(0, 120, 3)).clip(0, 255).astype(np.uint8)
     return _cut_up(drawn, generator) if kind == 3 else _scene(side, color, generator)
+
+
+def _plain_color(drawn: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """``(3,)``: the ground of a drawing, as if its item were gone; a tint of paper; or any color."""
+    kind = generator.integers(3)
+    if kind == 0:
+        return drawn[generator.integers(len(drawn)), 0, 0].astype(float)
+    return 255 - generator.exponential(6, 3).clip(max=255) if kind == 1 else generator.uniform(0, 255, 3)
 
 
 def _noise(side: int, color: np.ndarray, generator: np.random.Generator) -> np.ndarray:

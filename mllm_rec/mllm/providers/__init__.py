@@ -80,7 +80,7 @@ def load_provider(name: str, adapters: Sequence[Path] = (), patience: float | No
 
         model, _, url = name.removeprefix("openai:").partition("@")
         if not model or not url:
-            raise InputError(f"'{name}' must be openai:MODEL@URL, like openai:llava@http://127.0.0.1:8000/v1")
+            raise InputError("a server's model is named openai:MODEL@URL, like openai:llava@http://127.0.0.1:8000/v1")
         if adapters:
             raise InputError(f"'{name}' runs on a server, so --adapter can't be put on it here; load the adapter there")
         if loading != Loading():
