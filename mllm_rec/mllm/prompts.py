@@ -94,8 +94,9 @@ class Prompt:
 
 def harmless(value: Any, longest: int = _LONGEST) -> str:
     """Someone's words as data: no control characters, none of the marks that set off turns or parts of a prompt, cut to length."""
-    text = unicodedata.normalize("NFC", str(value))
-    text = "".join(" " if unicodedata.category(sign) in ("Cc", "Cf", "Zl", "Zp", "Cs") else sign for sign in text[: 4 * longest])
+    text = unicodedata.normalize("NFC", str(value))[: 4 * longest]
+    if not text.isprintable():
+        text = "".join(" " if unicodedata.category(sign) in ("Cc", "Cf", "Zl", "Zp", "Cs") else sign for sign in text)
     while (cleaned := _TEMPLATE_TOKENS.sub(" ", text)) != text:
         text = cleaned
     text = re.sub(r"\s+", " ", text).strip()

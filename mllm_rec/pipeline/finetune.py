@@ -81,6 +81,8 @@ def finetune(
     train = examples[: len(examples) - len(held)]
     if len(held) < 2:
         raise InputError(f"{len(examples)} examples are too few to learn from and to check; {2 / _HELD:.0f} are the least")
+    if task == "match" and len({one.answer for one in held}) < 2:
+        raise InputError(f"the {len(held)} examples held out, the last ones, all have one answer; mix yes and no")
     replay = replay if task == "caption" else 0
     card = {
         "task": task,
@@ -162,7 +164,6 @@ def _reasons(shop: Shop, prompt: Prompt, rng: np.random.Generator) -> Iterator[E
     """Reasons as the templates word them, for the lists of some users."""
     for user in rng.permutation(shop.data.num_users)[:_LISTS].tolist():
         session = Session(shop, user, size=_LIST)
-        session.refresh()
         ranked = session.rank(shop.catalog.available & ~shop.excluded, _LIST)
         told = explanations(Occasion(shop, session.state, shop.explainer.history(user).tolist(), user), ranked)
         for row, one in zip(ranked.items, told, strict=True):

@@ -34,6 +34,7 @@ TINY = Recipe(
 )
 
 
+@pytest.fixture(scope="module")
 def schema():
     from mllm_rec import resources
     from mllm_rec.data.domain import Domain
@@ -51,15 +52,15 @@ def test_drawings_share_nothing_with_the_shop():
     assert hidden and all(UNKNOWN in one.shown().values() for one in hidden)
 
 
-def test_what_is_taught_fits_the_schema():
+def test_what_is_taught_fits_the_schema(schema):
     for one in drawings(DOMAIN, 50, seed=5, hidden_share=0.5):
-        said = schema().parse(answer(schema(), one.shown()))
+        said = schema.parse(answer(schema, one.shown()))
         assert all(said[field] == value for field, value in one.shown().items()) and said["style"] == UNKNOWN
     shown = {"category": "mug", "color": "red", "pattern": "striped", "shape": "tapered", "material": "ceramic"}
     assert sentence(shown) == "A striped red mug of ceramic, tapered."
 
 
-def test_interrupted_training_comes_to_the_same_model(tmp_path, monkeypatch):
+def test_interrupted_training_comes_to_the_same_model(tmp_path, monkeypatch, schema):
     from mllm_rec.mllm.embedded import train as module
 
     whole, _ = train_mllm(tmp_path / "whole", DOMAIN, TINY)
@@ -77,11 +78,11 @@ def test_interrupted_training_comes_to_the_same_model(tmp_path, monkeypatch):
     train_mllm(tmp_path / "parts", DOMAIN, TINY)
     one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
     assert one == other
-    assert whole["domain"] == schema().key() and not (tmp_path / "whole" / "work").exists()
+    assert whole["domain"] == schema.key() and not (tmp_path / "whole" / "work").exists()
     assert "wrong/stated" in (tmp_path / "whole" / "README.md").read_text()
 
 
-def test_what_was_kept_of_other_lessons_is_not_gone_on_with(tmp_path):
+def test_what_was_kept_of_other_lessons_is_not_gone_on_with(tmp_path, schema):
     from mllm_rec.mllm.embedded.model import new_processor
     from mllm_rec.mllm.embedded.recipe import prompt_ids
     from mllm_rec.mllm.embedded.train import Lessons, Training
@@ -94,7 +95,7 @@ def test_what_was_kept_of_other_lessons_is_not_gone_on_with(tmp_path):
 
     def trained(pictures, folder):
         folder.mkdir(exist_ok=True)
-        lessons = Lessons(pictures, made, [question], schema(), processor, prompt_ids(processor), recipe)
+        lessons = Lessons(pictures, made, [question], schema, processor, prompt_ids(processor), recipe)
         return Training(lessons, processor, recipe, folder).run(progress=False).state_dict()
 
     rng = np.random.default_rng(0)
@@ -131,14 +132,14 @@ shipped = pytest.mark.skipif(not EMBEDDED.exists(), reason="this checkout has no
 
 
 @shipped
-def test_the_model_that_ships():
+def test_the_model_that_ships(schema):
     model = load_provider("embedded")
     assert model.name == "embedded" and model.jobs == {"caption", "match"}
     card = json.loads((EMBEDDED / CARD).read_text())
     assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) <= 15_000_000
     unseen = drawings(DOMAIN, 120, seed=77, hidden_share=0.25)
     pictures = [np.asarray(draw(one.attributes, one.seed, one.hard)) for one in unseen]
-    said, speed = judged(model, schema(), *asked_of(model, schema(), unseen, pictures))
+    said, speed = judged(model, schema, *asked_of(model, schema, unseen, pictures))
     found = table(said, card).set_index("field")
     shown = found.loc[list(DRAWN)]
     promised = pd.DataFrame(card["test"]["plain"]["fields"]).set_index("field").loc[list(DRAWN)]
@@ -150,5 +151,5 @@ def test_the_model_that_ships():
     assert (found["unknown/hidden"].dropna() >= 0.9).all() and (promised["unknown/hidden"] >= 0.9).all()
     assert speed > 5
     blanks = [np.asarray(Image.new("RGB", (224, 224), color)) for color in ("white", "black", "gray", "tan")]
-    said, _ = judged(model, schema(), *asked_of(model, schema(), unseen[:4], blanks))
+    said, _ = judged(model, schema, *asked_of(model, schema, unseen[:4], blanks))
     assert (said["said"] == UNKNOWN).mean() >= 0.9

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from mllm_rec.mllm.providers.local import Local
 from mllm_rec.mllm.schema import CaptionSchema, Field
 from mllm_rec.pipeline.finetune import finetune
 
-SHORT = Tuning(rank=4, lr=5e-3, batch_size=4, steps=4, check_every=2)
+SHORT = Tuning(rank=4, lr=5e-3, batch_size=4, steps=4, check_every=4)
 SCHEMA = CaptionSchema({"color": Field(("red", "blue")), "made": Field(("oak", "iron"))})
 
 
@@ -61,10 +62,6 @@ def test_the_same_command_for_both_families_and_every_job(models, family, task, 
     assert card["task"] == task and card["data"] and set(card["metrics"]) == {"before", "after", "step"}
     assert value["examples"] == card["examples"] > 10 and "before" in text
     assert not (tmp_path / "own" / "resume.pt").exists()
-    again, _ = finetune(workspace, task, str(models[family]), tmp_path / "own", settings=SHORT)
-    assert again["metrics"] == card["metrics"], "what is done is not done again"
-    with pytest.raises(InputError, match="trained otherwise"):
-        finetune(workspace, task, str(models[family]), tmp_path / "own", settings=Tuning(steps=5))
     adapted, merged = Local(models[family], adapters=[tmp_path / "own"]), load_provider(str(tmp_path / "merged"))
     adapted.prepare(task)
     asked = [one.conversation for one in pictures(2)]
@@ -73,6 +70,30 @@ def test_the_same_command_for_both_families_and_every_job(models, family, task, 
         assert torch.allclose(adapted.model(**inputs).logits, merged.model(**inputs).logits, atol=1e-4)
         adapted.prepare("another job")
         assert torch.equal(adapted.model(**inputs).logits, Local(models[family]).model(**inputs).logits), "off is exactly the base"
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Files of examples, by job."""
+    folder = tmp_path_factory.mktemp("told")
+    Image.new("RGB", (40, 40), "red").save(folder / "a.png")
+    inputs = {"title": "", "text": "", "attributes": ""}
+    profile = {"profile": "a red lamp", "leaning": ""}
+    said = {
+        "caption": [{"image": "a.png", "inputs": inputs, "answer": {"color": "red"}}],
+        "match": [{"inputs": profile, "given": f"a {color} mug\n", "answer": answer} for color, answer in (("red", "yes"), ("blue", "no"))],
+    }
+    said["yes"] = said["match"][:1]
+    for job, lines in said.items():
+        (folder / f"{job}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines * 16))
+    return {job: folder / f"{job}.jsonl" for job in said}
+
+
+def test_what_is_done_is_not_done_again(models, workspace, told, tmp_path):
+    first, again = (finetune(workspace, "match", str(models["llava"]), tmp_path, told["match"], settings=SHORT)[0] for _ in range(2))
+    assert again == first
+    with pytest.raises(InputError, match="trained otherwise"):
+        finetune(workspace, "match", str(models["llava"]), tmp_path, told["match"], settings=replace(SHORT, steps=5))
 
 
 @pytest.mark.skipif(not EMBEDDED.exists(), reason="this checkout has no embedded model; 'mllm-rec train-mllm' makes one")
@@ -85,7 +106,7 @@ def test_it_learns_and_stops_when_it_no_longer_does(tmp_path):
         said = model.generate([one.conversation for one in examples[30:]], SCHEMA.json_schema(), 60)
         return {"accuracy": float(np.mean([one.truth["color"] in said.text for one, said in zip(examples[30:], said, strict=True)]))}
 
-    settings = Tuning(rank=8, lr=3e-3, batch_size=8, steps=120, check_every=15, patience=2)
+    settings = Tuning(rank=8, lr=5e-3, batch_size=4, steps=120, check_every=12, patience=2)
     tuned = Tuner(local, examples[:30], colors, settings, tmp_path).run()
     assert tuned["before"]["accuracy"] < 0.9 and tuned["after"]["accuracy"] == 1.0 and tuned["step"] < 90, "it stopped early"
     assert colors(local)["accuracy"] == 1.0, "and left with the best adapter on"
@@ -104,7 +125,7 @@ def test_interrupted_training_comes_to_the_same_adapter(models, tmp_path):
             grown = sum(float(p.detach().abs().sum()) for name, p in model.model.named_parameters() if "lora_B" in name)
             return {"grown": grown}
 
-        Tuner(Local(models["llava"]), examples, metric, SHORT, folder).run(progress=False)
+        Tuner(Local(models["llava"]), examples, metric, replace(SHORT, check_every=2), folder).run(progress=False)
 
     run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -126,11 +147,9 @@ def test_what_has_stopped_early_is_not_trained_on(models, tmp_path):
     assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == before == 3
 
 
-def test_several_adapters_are_swapped_by_the_job(models, workspace, tmp_path, monkeypatch):
-    for name, seed in (("captions", 1), ("matches", 2)):
-        task = "caption" if name == "captions" else "match"
-        settings = Tuning(rank=4, lr=5e-3, batch_size=4, steps=2, check_every=2, seed=seed)
-        finetune(workspace, task, str(models["llava"]), tmp_path / "adapters" / name, settings=settings)
+def test_several_adapters_are_swapped_by_the_job(models, workspace, told, tmp_path, monkeypatch):
+    for name, task in (("captions", "caption"), ("matches", "match")):
+        finetune(workspace, task, str(models["llava"]), tmp_path / "adapters" / name, told[task], settings=SHORT)
     monkeypatch.chdir(tmp_path)
     local = Local(models["llava"], adapters=[find_adapter(name) for name in map(type(tmp_path), ("captions", "matches"))])
     keys = []
@@ -172,12 +191,14 @@ def test_data_of_ones_own(models, workspace, tmp_path, line, message):
         finetune(workspace, "caption", str(models["llava"]), tmp_path / "own", data=tmp_path / "data.jsonl", settings=SHORT)
 
 
-def test_what_cannot_be_trained_is_said(models, workspace, tmp_path):
+def test_what_cannot_be_trained_is_said(models, workspace, told, tmp_path):
     for base in ("none", "openai:m@http://127.0.0.1:1/v1"):
         with pytest.raises(InputError, match="can't be trained here"):
             finetune(workspace, "match", base, tmp_path / "own")
     with pytest.raises(InputError, match="4-bit"):
         finetune(workspace, "match", str(models["llava"]), tmp_path / "own", qlora=True)
+    with pytest.raises(InputError, match="mix yes and no"):
+        finetune(workspace, "match", str(models["llava"]), tmp_path / "own", told["yes"])
     with pytest.raises(InputError, match="nothing to learn"):
         Tuner(Local(models["llava"]), [], lambda model: {}, SHORT, tmp_path)
 

@@ -1,5 +1,6 @@
 """Who buys what in shops that do not exist: what the embedded model learns the job "match" from."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,12 +25,8 @@ def matches(domain_file: str | Path, count: int, seed: int) -> list[Example]:
         count: how many.
         seed: below 2^20; other seeds give other shops and other people.
     """
-    made: list[Example] = []
-    number = 0
-    while len(made) < count:
-        made += _shop(domain_file, FIRST_SEED + seed * 2**11 + number)
-        number += 1
-    return made[:count]
+    shops = (_shop(domain_file, FIRST_SEED + seed * 2**11 + number) for number in itertools.count())
+    return list(itertools.islice(itertools.chain.from_iterable(shops), count))
 
 
 def _shop(domain_file: str | Path, seed: int) -> Iterator[Example]:
