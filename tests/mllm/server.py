@@ -12,6 +12,8 @@ from PIL import Image
 class Fake:
     """What it does: a name of a fault, and whether it knows schemas, log probabilities and pictures.
 
+    A fault is a status to answer with, ``cut``, an answer that ends on its way, or ``half``, one with half of its JSON.
+
     ``logprobs="refused"`` answers 400 to who asks for them; ``vision="blind"`` takes pictures and doesn't look at them.
     """
 
@@ -107,14 +109,13 @@ class Fake:
             handler.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
         handler.wfile.write(b"data: [DONE]\n\n")
 
-    @staticmethod
-    def send(handler, status, value):
+    def send(self, handler, status, value):
         body = json.dumps(value).encode()
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
-        handler.wfile.write(body)
+        handler.wfile.write(body[: len(body) // 2] if self.fault == "cut" else body)
 
 
 def value(what, color):

@@ -110,12 +110,12 @@ def test_questions_that_are_refused_do_not_close_the_server():
         assert model.generate([asked()])[0].text
 
 
-@pytest.mark.parametrize("fault", ["401", "429", "500"])
-def test_no_answer_now_is_no_failure_of_the_question(fault):
+@pytest.mark.parametrize(("fault", "said"), [("401", "401"), ("429", "429"), ("500", "500"), ("cut", "Connection error")])
+def test_no_answer_now_is_no_failure_of_the_question(fault, said):
     with Fake() as server:
         model = OpenAI("m", server.url, retries=0, workers=1)
         server.fault = fault
-        with pytest.raises(UnavailableError, match=fault):
+        with pytest.raises(UnavailableError, match=said):
             model.generate([asked()])
         server.fault, server.fail_first = "", 1
         assert [answer.passing for answer in model.generate([asked(), asked()])] == [True, False]
