@@ -20,6 +20,7 @@ from mllm_rec.data.domain import Domain
 from mllm_rec.data.sources.demo import draw, world
 from mllm_rec.mllm.embedded.corpus import drawings
 from mllm_rec.mllm.embedded.recipe import asked_of
+from mllm_rec.mllm.finetune import Tuning
 from mllm_rec.mllm.judge import accuracy, judged, table
 from mllm_rec.mllm.providers import EMBEDDED
 from mllm_rec.mllm.providers.local import Local
@@ -80,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/department"), metavar="DIR", help="where everything goes")
     parser.add_argument("--pictures", type=int, default=2_400, metavar="N", help="labelled pictures (default 2400)")
-    parser.add_argument("--steps", type=int, default=500, metavar="N", help="steps at most (default 500)")
+    parser.add_argument("--steps", type=int, default=Tuning.steps, metavar="N", help="steps at most (default %(default)s)")
     parser.add_argument("--count", type=int, default=400, metavar="N", help="unseen drawings of each domain (default 400)")
     args = parser.parse_args()
     data, workspace, adapter = labelled(args.out, args.pictures), shop(args.out), args.out / "adapters" / "picnic"

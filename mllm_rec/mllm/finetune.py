@@ -40,7 +40,7 @@ class Tuning:
     rank: int = 32
     lr: float | None = None  #: None: 4e-3 for models of up to ``SMALL`` parameters, 2e-4 for larger ones
     batch_size: int = 16
-    steps: int = 600  #: at most
+    steps: int = 800  #: at most
     check_every: int = 100  #: steps between two looks at the validation metric
     patience: int = 3  #: looks without a better metric after which it stops
     seed: int = 0
