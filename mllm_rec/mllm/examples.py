@@ -111,6 +111,8 @@ def _read(path: Path, number: int, line: str, prompt: Prompt, schema: CaptionSch
     where = f"{path}, line {number}"
     try:
         said = json.loads(line)
+        if not isinstance(said, dict):
+            raise ValueError("wanted a JSON object, with inputs and answer")
         inputs, right = dict(said.get("inputs", {})), said["answer"]
         picture = path.parent / said["image"] if prompt.picture else None
         if picture is not None:

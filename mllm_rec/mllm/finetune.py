@@ -127,13 +127,21 @@ class Tuner:
             if worth > state["best"]:
                 state |= {"best": worth, "best step": step + 1, "after": measured, "adapter": now}
             state |= {"step": step + 1, "now": now, "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-            with atomic(self.path) as temporary:
-                torch.save(state, temporary)
+            self._keep(state)
             _told(step + 1, measured)
         set_peft_model_state_dict(local.model, state["adapter"])
         local.model.save_pretrained(self.out)
         local.model.set_adapter("default")
         return {"before": state["before"], "after": state["after"], "step": state["best step"]}
+
+    def _keep(self, state: Mapping[str, Any]) -> None:
+        try:
+            with atomic(self.path) as temporary:
+                torch.save(state, temporary)
+        except (OSError, RuntimeError) as error:  # torch's own, on a full disk
+            raise InputError(
+                f"{self.path} can't be written: {error}; what was kept before is there, and the same command goes on"
+            ) from error
 
     def _slope(self, step: int) -> float:
         warmup = max(1, min(50, self.settings.steps // 10))
@@ -218,7 +226,20 @@ def _prepared(model: Any) -> Any:
 def write_card(out: Path, card: Mapping[str, Any]) -> None:
     """The adapter's card; what was needed to go on is deleted, for now it is done."""
     write_json(out / CARD, dict(card))
+    with atomic(out / "README.md") as temporary:  # in the place of peft's empty form
+        temporary.write_text(_card_text(card), encoding="utf-8")
     (out / _STATE).unlink(missing_ok=True)
+
+
+def _card_text(card: Mapping[str, Any]) -> str:
+    """The adapter's card in words."""
+    metrics = card["metrics"]
+    lines = [f"# LoRA adapter: {card['task']}", "", f"Base: {card['base name']} (key {card['base']}); it is refused on another."]
+    lines += ["", "| held out | before | after |", "|---|---|---|"]
+    lines += [f"| {name} | {worth:.4f} | {metrics['after'][name]:.4f} |" for name, worth in metrics["before"].items()]
+    data = f"{card['examples']:,} examples (hash {card['data']}), {card['held out']:,} held out, {card['replayed']:,} old drawings replayed"
+    settings = ", ".join(f"{name} {value}" for name, value in card["settings"].items() if value is not None)
+    return "\n".join([*lines, "", f"Data: {data}.", "", f"Best after {metrics['step']} steps. Settings: {settings}.", ""])
 
 
 def token_accuracy(local: Local, examples: Sequence[Example]) -> float:

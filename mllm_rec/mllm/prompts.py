@@ -1,5 +1,6 @@
 """The words said to models: one YAML file for each job and version; a user's folder comes first."""
 
+import functools
 import hashlib
 import json
 import os
@@ -58,16 +59,16 @@ class Prompt:
     schema: Mapping[str, Any] | None = None
 
     def say(self, picture: Any = None, **inputs: Any) -> Conversation:
-        """The conversation for some inputs; every input is data: cut to length and made harmless.
+        """The conversation for some inputs; every input is data: cut to length and made harmless. Those it has no place for are left out.
 
         Raises:
-            InputError: an input is missing or unknown, or a picture is needed.
+            InputError: an input is missing, or a picture is needed.
         """
-        if set(inputs) != set(self.inputs):
-            raise InputError(f"prompt '{self.job}' wants {', '.join(self.inputs) or 'no inputs'}, but got {', '.join(inputs) or 'none'}")
+        if not set(self.inputs) <= set(inputs):
+            raise InputError(f"prompt '{self.job}' wants {', '.join(self.inputs)}, but got {', '.join(inputs) or 'none'}")
         if self.picture and picture is None:
             raise InputError(f"prompt '{self.job}' needs a picture")
-        said = self.body.format(**{name: harmless(value, self.inputs[name]) for name, value in inputs.items()})
+        said = self.body.format(**{name: harmless(inputs[name], longest) for name, longest in self.inputs.items()})
         content: list[dict[str, Any]] = [{"type": "image", "image": picture}] if picture is not None else []
         messages: Conversation = [{"role": "system", "content": [{"type": "text", "text": self.system}]}] if self.system else []
         return [*messages, {"role": "user", "content": [*content, {"type": "text", "text": said}]}]
@@ -116,13 +117,27 @@ def load_prompt(job: str, version: str = "v1") -> Prompt:
 
 
 def _place(job: str, version: str) -> Path | None:
-    own = Path(os.environ[FOLDER]) / job / f"{version}.yaml" if os.environ.get(FOLDER) else None
-    if own is not None and own.exists():
-        return own
+    folder = _own_folder()
+    if folder is not None and (folder / job / f"{version}.yaml").exists():
+        return folder / job / f"{version}.yaml"
     try:
         return resources.path(f"{job}/{version}.yaml")
     except FileNotFoundError:
         return None
+
+
+def _own_folder() -> Path | None:
+    """The user's folder, if there is one.
+
+    Raises:
+        InputError: the one named isn't there.
+    """
+    if not os.environ.get(FOLDER):
+        return None
+    folder = Path(os.environ[FOLDER])
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}, which {FOLDER} names for your own prompts")
+    return folder
 
 
 def prompt_for(job: str, provider: Provider) -> Prompt:
@@ -166,6 +181,7 @@ def read_prompt(path: Path) -> Prompt:
         jsonschema.Draft202012Validator.check_schema(schema if schema is not None else {})
     except (re.error, jsonschema.SchemaError) as error:
         raise InputError(f"{path}: the answer is neither a regular expression nor a JSON schema: {error}") from error
+    _check_inputs(path, str(said["job"]), inputs)
     return Prompt(
         job=said["job"],
         version=str(said["version"]),
@@ -182,13 +198,36 @@ def read_prompt(path: Path) -> Prompt:
     )
 
 
+def _check_inputs(path: Path, job: str, inputs: Mapping[str, int]) -> None:
+    """Refuse inputs that a job doesn't give; a prompt may leave some out."""
+    if job not in _jobs():
+        raise InputError(f"{path}: there is no job '{job}'; there are {', '.join(_jobs())}")
+    given = yaml.safe_load(resources.path(f"{job}/v1.yaml").read_text(encoding="utf-8")).get("inputs") or {}
+    if strange := set(inputs) - set(given):
+        raise InputError(f"{path}: the job '{job}' gives no {', '.join(sorted(strange))}; it gives {', '.join(given)}")
+
+
+@functools.cache
+def _jobs() -> tuple[str, ...]:
+    """What a model is asked to do: those of our folders whose files say how to answer; the others hold words for people."""
+    said = {
+        path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in sorted(resources.path("caption").parent.glob("*/v1.yaml"))
+    }
+    return tuple(job for job, words in said.items() if "answer" in words)
+
+
 def all_prompts() -> list[Prompt]:
-    """Every prompt that says something to a model, the user's in place of ours."""
-    root = resources.path("caption").parent
-    own = Path(os.environ[FOLDER]) if os.environ.get(FOLDER) else None
-    folders = [root, *([own] if own is not None else [])]
-    found = {path.relative_to(folder): path for folder in folders for path in sorted(folder.glob("*/*.yaml"))}
-    return [read_prompt(path) for path in found.values() if "answer" in (yaml.safe_load(path.read_text(encoding="utf-8")) or {})]
+    """Every prompt that says something to a model, the user's in place of ours.
+
+    Raises:
+        InputError: a file of the user's is no prompt, or of no job.
+    """
+    ours, own = resources.path("caption").parent, _own_folder()
+    found = {path.relative_to(ours): path for job in _jobs() for path in sorted((ours / job).glob("*.yaml"))}
+    if own is not None:
+        found |= {path.relative_to(own): path for path in sorted(own.glob("*/*.yaml"))}
+    return [read_prompt(path) for path in found.values()]
 
 
 def check_prompt(prompt: Prompt) -> list[str]:

@@ -1,7 +1,7 @@
 """A contact sheet: pictures with what the model said of them and how sure it was."""
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,19 +16,21 @@ if TYPE_CHECKING:
 _SIDE, _LINE, _COLUMNS, _WIDTH = 240, 15, 4, 300
 #: Letters of a line, and lines of a sentence.
 _LETTERS, _SENTENCE = 48, 3
+_LEGEND = "* the catalog says so too    ! the catalog says otherwise"
 
 
 def caption_sheet(catalog: Catalog, table: pd.DataFrame, count: int) -> "Image.Image":
     """The first ``count`` captioned items, four to a row: picture, title, by field value and confidence, and the sentence.
 
-    A "!" marks a value that the catalog contradicts, a "*" one that it confirms.
+    A "!" marks a value that the catalog contradicts, a "*" one that it confirms. A title in a script that the font has no
+    letters for gives way to the item's id.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     fields = list(fields_of(table)["field"].unique())
     items = list(dict.fromkeys(item for item in table["item_id"] if item in catalog.positions))[:count]
     height = _SIDE + _LINE * (len(fields) + 2 + _SENTENCE)
-    sheet = Image.new("RGB", (min(_COLUMNS, len(items)) * _WIDTH, -(-len(items) // _COLUMNS) * height), "white")
+    sheet = Image.new("RGB", (min(_COLUMNS, len(items)) * _WIDTH, -(-len(items) // _COLUMNS) * height + 2 * _LINE), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     rows = {str(item): group for item, group in table[table["item_id"].isin(items)].groupby("item_id")}
     for number, item in enumerate(items):
@@ -37,6 +39,7 @@ def caption_sheet(catalog: Catalog, table: pd.DataFrame, count: int) -> "Image.I
         if path is not None and path.exists():
             sheet.paste(opened(path.read_bytes(), _SIDE), (x + 4, y + 4))
         title = str(catalog.table["title"].iat[catalog.positions[item]])[:44]
+        title = title if _drawable(title, font) else str(item)[:44]
         said = fields_of(rows[item])
         values = [_line(name, group) for name, group in said.groupby("field", sort=False)]
         sentence = textwrap.wrap(" ".join(rows[item].loc[rows[item]["field"] == PROSE, "value"]), _LETTERS)[:_SENTENCE]
@@ -44,7 +47,14 @@ def caption_sheet(catalog: Catalog, table: pd.DataFrame, count: int) -> "Image.I
             written = place == 0 or place > len(values)
             color = "black" if written else "#b00020" if "!" in line else "#808080" if ": unknown" in line else "#205030"
             draw.text((x + 6, y + _SIDE + 6 + place * _LINE), line, fill=color, font=font)
+    draw.text((6, sheet.height - _LINE - 4), _LEGEND, fill="black", font=font)
     return sheet
+
+
+def _drawable(text: str, font: Any) -> bool:
+    """Whether a font has every letter: one that is missing looks like a sign that no font has."""
+    missing = bytes(font.getmask("\U0010ffff"))
+    return all(bytes(font.getmask(letter)) != missing for letter in set(text))
 
 
 def _line(name: object, rows: pd.DataFrame) -> str:

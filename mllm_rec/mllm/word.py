@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mllm_rec.explain import Claim, Evidence
 from mllm_rec.explain.templates import clean, column_word
 from mllm_rec.mllm.prompts import Prompt, harmless
-from mllm_rec.mllm.providers.base import Conversation, Provider
+from mllm_rec.mllm.providers.base import Conversation, Provider, ProviderError
 
 #: Facts of one item that the model is told, characters of one sentence that it says, and tokens of an answer.
 FACTS, LONGEST, MOST_TOKENS = 8, 140, 160
@@ -27,26 +27,30 @@ def fact(prompt: Prompt, row: Evidence) -> str:
 def worded(
     provider: Provider, prompt: Prompt, titles: Sequence[str], evidence: Sequence[Sequence[Evidence]], seconds: float | None = None
 ) -> list[list[Claim]]:
-    """What the model says of each item, not verified; nothing where there is no evidence or no answer.
+    """What the model says of each item, not verified; nothing where there is no evidence or no answer that can be read.
 
     Args:
         titles, evidence: of each item.
         seconds: after which the model gives up.
 
     Raises:
-        ProviderError: the model does not answer at all.
+        ProviderError: the model does not answer at all, or nothing that can be read.
     """
     told = [number for number, rows in enumerate(evidence) if rows]
     found: list[list[Claim]] = [[] for _ in evidence]
     provider.prepare("word")
     asked = [question(prompt, titles[number], evidence[number]) for number in told]
-    for number, answer in zip(told, provider.generate(asked, prompt.schema, MOST_TOKENS, seconds=seconds) if asked else [], strict=True):
-        found[number] = read(answer.text) if not answer.error else []
+    answers = provider.generate(asked, prompt.schema, MOST_TOKENS, seconds=seconds) if asked else []
+    said = [read(answer.text) if not answer.error else None for answer in answers]
+    if said and all(one is None for one in said):
+        raise ProviderError(next((answer.error for answer in answers if answer.error), "its answers have not the form asked for"))
+    for number, one in zip(told, said, strict=True):
+        found[number] = one or []
     return found
 
 
-def read(text: str) -> list[Claim]:
-    """The sentences of an answer; none where it doesn't have the form asked for."""
+def read(text: str) -> list[Claim] | None:
+    """The sentences of an answer; None where it doesn't have the form asked for."""
     try:
         said = json.loads(text)["sentences"]
         return [
@@ -55,7 +59,7 @@ def read(text: str) -> list[Claim]:
             if one["cites"] and str(one["text"]).strip()
         ]
     except (ValueError, TypeError, KeyError):
-        return []
+        return None
 
 
 def answer(claims: Sequence[Claim]) -> str:

@@ -94,7 +94,6 @@ def finetune(
         "qlora": qlora,
     }
     if (found := _finished(out, card)) is None:
-        out.mkdir(parents=True, exist_ok=True)
         old, old_schema = _replayed(local, prompt, replay + len(held), out) if replay else ([], schema)
         old_held, old = old[: len(held)], old[len(held) :]
         tuned = Tuner(local, [*train, *old], _metric(task, schema, held), settings, out).run()

@@ -11,6 +11,7 @@ from mllm_rec.data.sources import demo
 from mllm_rec.data.sources.demo import DEMO, contact_sheet, draw, pictures, read, recipes, world
 
 HOME = DEMO["domain_file"]
+PICNIC = "domains/picnic.yaml"
 LAMP = {"category": "lamp", "color": "red", "pattern": "striped", "shape": "tapered", "material": "linen"}
 TABLES = "72ee74e5b7874c6f6bcafd6d333fc5fa78b8994ed3e887e6e1b93e210b943117"
 DRAWINGS = "610cae84be52dd5789031fc14eeefadf511e6fc97e40bb6045cad2075fc3f9dc"
@@ -163,8 +164,12 @@ def test_errors_say_what_was_wanted():
         draw({**LAMP, "pattern": "tiled"}, 1)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read("domains/nowhere.yaml")
-    with pytest.raises(ValueError, match="titles"):
-        world(HOME, items=4000, users=1, seed=0)
+
+
+def test_a_shop_of_any_size_has_a_title_for_each_item():
+    items, _, _ = world(PICNIC, items=900, users=1, seed=0)
+    plain = items["title"].str.replace(r" \d+$", "", regex=True)
+    assert not (items["title"] + items["category"]).duplicated().any() and plain.nunique() < 900
 
 
 def test_the_contact_sheet_says_that_it_is_synthetic(tmp_path, monkeypatch):

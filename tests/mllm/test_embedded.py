@@ -7,10 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 
+from mllm_rec import resources
 from mllm_rec.data.sources.demo import DEMO, draw, recipes
+from mllm_rec.errors import InputError
 from mllm_rec.mllm.embedded.corpus import DRAWN, FIRST_SEED, answer, drawings
+from mllm_rec.mllm.embedded.matches import matches
 from mllm_rec.mllm.embedded.model import Size
 from mllm_rec.mllm.embedded.recipe import asked_of, train_mllm
 from mllm_rec.mllm.embedded.train import Muon, Recipe
@@ -36,7 +40,6 @@ TINY = Recipe(
 
 @pytest.fixture(scope="module")
 def schema():
-    from mllm_rec import resources
     from mllm_rec.data.domain import Domain
 
     return CaptionSchema.of_domain(Domain.load(resources.path(DOMAIN)))
@@ -58,6 +61,29 @@ def test_what_is_taught_fits_the_schema(schema):
         assert all(said[field] == value for field, value in one.shown().items()) and said["style"] == UNKNOWN
     shown = {"category": "mug", "color": "red", "pattern": "striped", "shape": "tapered", "material": "ceramic"}
     assert sentence(shown) == "A striped red mug of ceramic, tapered."
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda domain: domain["categories"]["jar"].update(drawn_as="robot"), "'jar' can't be drawn: 'robot' is not a kind"),
+        (lambda domain: domain["fields"]["category"]["values"].remove("jar"), "'jar' has jar, which field 'category' does not list"),
+        (lambda domain: domain["fields"]["pattern"]["values"].append("tartan"), "'tartan' is not a pattern"),
+        (lambda domain: domain["categories"]["kite"].pop("price"), "category 'kite' has no price"),
+        (lambda domain: domain.pop("collections"), "the file has no collections"),
+    ],
+)
+def test_a_domain_that_cannot_be_drawn_is_said_at_once(tmp_path, change, said):
+    domain = yaml.safe_load(resources.path("domains/picnic.yaml").read_text(encoding="utf-8"))
+    change(domain)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(domain))
+    with pytest.raises(InputError, match=said):
+        train_mllm(tmp_path / "model", tmp_path / "mine.yaml", TINY)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_domain_of_few_kinds_gives_as_many_questions_as_any():
+    assert len({one.given for one in matches("domains/picnic.yaml", 40, seed=1)}) > 20
 
 
 def test_interrupted_training_comes_to_the_same_model(tmp_path, monkeypatch, schema):

@@ -62,6 +62,7 @@ def test_the_same_command_for_both_families_and_every_job(models, family, task, 
     assert card["task"] == task and card["data"] and set(card["metrics"]) == {"before", "after", "step"}
     assert value["examples"] == card["examples"] > 10 and "before" in text
     assert not (tmp_path / "own" / "resume.pt").exists()
+    assert f"# LoRA adapter: {task}" in (tmp_path / "own" / "README.md").read_text()
     adapted, merged = Local(models[family], adapters=[tmp_path / "own"]), load_provider(str(tmp_path / "merged"))
     adapted.prepare(task)
     asked = [one.conversation for one in pictures(2)]
@@ -174,6 +175,7 @@ def test_several_adapters_are_swapped_by_the_job(models, workspace, told, tmp_pa
     ("line", "message"),
     [
         ("{", "line 2"),
+        ("[1]", "line 2: wanted a JSON object"),
         ('{"image": "a.png"}', "has no 'answer'"),
         ('{"answer": {"category": "spaceship"}, "image": "a.png"}', "spaceship"),
         ('{"answer": {"flavor": "sweet"}, "image": "a.png"}', "no field 'flavor'"),
@@ -185,7 +187,7 @@ def test_data_of_ones_own(models, workspace, tmp_path, line, message):
     Image.new("RGB", (40, 40), "red").save(tmp_path / "a.png")
     inputs = {"title": "", "text": "", "attributes": ""}
     good = {"image": "a.png", "answer": {"category": "lamp", "color": None}, "inputs": inputs}
-    bad = line if line == "{" else json.dumps({"inputs": inputs, **json.loads(line)})
+    bad = line if line in ("{", "[1]") else json.dumps({"inputs": inputs, **json.loads(line)})
     (tmp_path / "data.jsonl").write_text(f"{json.dumps(good)}\n{bad}\n")
     with pytest.raises(InputError, match=message):
         finetune(workspace, "caption", str(models["llava"]), tmp_path / "own", data=tmp_path / "data.jsonl", settings=SHORT)

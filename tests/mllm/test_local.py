@@ -206,11 +206,16 @@ def test_a_text_model_cannot_caption(tmp_path):
     words.chat_template = TEMPLATE
     words.save_pretrained(tmp_path)
     LlamaForCausalLM(text_config(len(words))).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="no processor"):
+    with pytest.raises(InputError, match=r"\(llama\) reads words only; a model is needed that looks at pictures"):
         Local(tmp_path)
-    (tmp_path / "processor_config.json").write_text("{}")
-    with pytest.raises(InputError, match="can't be loaded as an image-text-to-text model"):
-        Local(tmp_path)
+
+
+def test_a_file_of_weights_cut_short(tmp_path):
+    folder = FAMILIES["llava"](tmp_path / "model")
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="model' can't be loaded as an image-text-to-text model"):
+        Local(folder)
 
 
 def test_a_server_that_cannot_look_cannot_caption():

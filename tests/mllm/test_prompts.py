@@ -55,3 +55,32 @@ def test_a_folder_of_ones_own_comes_first(tmp_path, monkeypatch, capsys):
     with pytest.raises(InputError, match="speaks of b, but the inputs are a"):
         read_prompt(tmp_path / "match" / "v1.yaml")
     assert main(["prompts", "list"]) == 1 and "speaks of b" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "said"),
+    [
+        ("word/v1.yaml", "", "word/v1.yaml is not a prompt"),
+        ("word/v1.yaml", "- 1", "word/v1.yaml is not a prompt"),
+        ("word/v1.yaml", "{ broken: [", "word/v1.yaml is not a prompt"),
+        (
+            "word/v1.yaml",
+            "job: word\nversion: v1\ninputs: {ttle: {}}\nbody: '{ttle}'\nanswer: x",
+            "gives no ttle; it gives title, evidence",
+        ),
+        ("wrod/v1.yaml", "job: wrod\nversion: v1\nbody: x\nanswer: x", "there is no job 'wrod'; there are caption, match, server, word"),
+    ],
+)
+def test_a_folder_of_ones_own_that_is_not_as_it_should_be(tmp_path, monkeypatch, capsys, place, text, said):
+    (tmp_path / place).parent.mkdir()
+    (tmp_path / place).write_text(text)
+    monkeypatch.setenv("MLLM_REC_PROMPTS", str(tmp_path))
+    for action in ("check", "list"):
+        assert main(["prompts", action]) == 1 and said in capsys.readouterr().err
+
+
+def test_a_folder_of_ones_own_that_is_not_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MLLM_REC_PROMPTS", str(tmp_path / "gone"))
+    assert main(["prompts", "check"]) == 1 and "there is no folder" in capsys.readouterr().err
+    with pytest.raises(InputError, match="MLLM_REC_PROMPTS names"):
+        load_prompt("caption")

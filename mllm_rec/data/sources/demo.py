@@ -59,7 +59,6 @@ def world(domain_file: str | Path, items: int, users: int, seed: int) -> tuple[p
 
     Raises:
         FileNotFoundError: no such domain file.
-        ValueError: more items than the file has titles for.
     """
     domain = read(domain_file)
     goods = _goods(domain, items, seed)
@@ -212,13 +211,13 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _titles(names: np.ndarray, kinds: dict[str, Any], collections: list[str], rng: np.random.Generator) -> list[tuple[str, str]]:
-    """A (collection, noun) for each item, no pair twice in a category."""
+    """A (collection, noun) for each item, no pair twice in a category; when all are taken, they come again with a number: "jar 2"."""
     left = {}
     for name, kind in kinds.items():
         pairs = [(collection, noun) for collection in collections for noun in kind["nouns"]]
-        left[name] = [pairs[k] for k in rng.permutation(len(pairs))]
-        if len(pairs) < (names == name).sum():
-            raise ValueError(f"{(names == name).sum()} items of '{name}' but only {len(pairs)} titles; add nouns or collections")
+        own = [pairs[k] for k in rng.permutation(len(pairs))]
+        rounds = -(-int((names == name).sum()) // len(own))
+        left[name] = [(collection, f"{noun} {number}") for number in range(rounds, 1, -1) for collection, noun in own] + own
     return [left[name].pop() for name in names]
 
 

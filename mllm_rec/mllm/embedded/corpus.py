@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from mllm_rec.data.files import atomic, write_json
 from mllm_rec.data.sources.demo import DEMO, draw, read, recipes
-from mllm_rec.data.sources.drawing.scene import VIEWS, views
+from mllm_rec.data.sources.drawing.scene import VIEWS, picture, views
+from mllm_rec.errors import InputError
 from mllm_rec.mllm.examples import sentence
 from mllm_rec.mllm.schema import PROSE, UNKNOWN, CaptionSchema
 
@@ -70,6 +73,59 @@ def drawings(domain_file: str | Path, count: int, seed: int, hard_share: float =
         if tuple(attributes[field] for field in DRAWN) not in taken:
             made.append(Drawing(attributes, own, bool(rng.random() < hard_share)))
     return made
+
+
+def check_domain(domain_file: str | Path) -> None:
+    """See that a domain file has all that is drawn and sold, and nothing that the generator can't draw.
+
+    Raises:
+        InputError: what is missing or can't be drawn; the message names the part.
+    """
+    domain = read(domain_file)
+
+    def part(of: Any, where: str, *names: str) -> None:
+        if missing := [name for name in names if not isinstance(of, Mapping) or not of.get(name)]:
+            raise InputError(f"{domain_file}: {where} has no {', '.join(missing)}; see prompts/domains/home_goods.yaml")
+
+    part(domain, "the file", "fields", "categories", "collections", "phrases")
+    fields, kinds, phrases = domain["fields"], domain["categories"], domain["phrases"]
+    part(fields, "'fields'", *DRAWN, "style", "room")
+    for name in DRAWN:
+        part(fields[name], f"field '{name}'", "values")
+    part(fields["color"], "field 'color'", "hex")
+    part(phrases, "'phrases'", "style", "room", "closing", "color", "pattern", "shape", "material")
+    part(phrases["style"], "'phrases: style'", *domain["collections"])
+    listed = {name: set(fields[name]["values"]) for name in DRAWN}
+    for kind, said in kinds.items():
+        part(said, f"category '{kind}'", "drawn_as", "nouns", "shapes", "materials", "price", "rooms", "texts")
+        for field, values in (("category", [kind]), ("shape", said["shapes"]), ("material", said["materials"])):
+            if strange := set(values) - listed[field]:
+                raise InputError(
+                    f"{domain_file}: category '{kind}' has {', '.join(map(str, sorted(strange)))}, which field '{field}' does not list"
+                )
+    if strange := set(fields["color"]["hex"]) - listed["color"]:
+        raise InputError(f"{domain_file}: field 'color' has a hex for {', '.join(map(str, sorted(strange)))}, but no such value")
+    _check_drawable(domain_file, kinds, fields)
+
+
+def _check_drawable(domain_file: str | Path, kinds: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    """Draw every shape of every category, every pattern and every material once, as lines."""
+    tints, patterns = list(fields["color"]["hex"].values()), fields["pattern"]["values"]
+    for kind, said in kinds.items():
+        for number in range(max(len(said["shapes"]), len(said["materials"]), len(patterns))):
+            drawn = {
+                "view": "front",
+                "kind": said["drawn_as"],
+                "shape": said["shapes"][number % len(said["shapes"])],
+                "pattern": patterns[number % len(patterns)],
+                "material": said["materials"][number % len(said["materials"])],
+                "colors": tints[0],
+                "others": [tint[0] for tint in tints[1:]],
+            }
+            try:
+                picture(drawn, Random(0), hard=False)
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{domain_file}: category '{kind}' can't be drawn: {error}") from error
 
 
 @cache

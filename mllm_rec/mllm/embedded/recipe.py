@@ -19,7 +19,7 @@ from mllm_rec.data.domain import Domain
 from mllm_rec.data.files import atomic, write_json
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD
-from mllm_rec.mllm.embedded.corpus import DRAWN, Drawing, answer, drawings, pixels
+from mllm_rec.mllm.embedded.corpus import Drawing, answer, check_domain, drawings, pixels
 from mllm_rec.mllm.embedded.gate import fit_gate
 from mllm_rec.mllm.embedded.matches import matches
 from mllm_rec.mllm.embedded.model import new_processor
@@ -58,9 +58,8 @@ def train_mllm(out: Path, domain_file: str | Path, recipe: Recipe, device: str =
         InputError: the domain can't be drawn.
     """
     path = _found(domain_file)
+    check_domain(path)
     schema = CaptionSchema.of_domain(Domain.load(path))
-    if missing := [name for name in DRAWN if name not in schema.fields]:
-        raise InputError(f"{path} has no values for {', '.join(missing)}; the generator draws {', '.join(DRAWN)}")
     start, work = time.perf_counter(), out / "work"
     made = drawings(path, recipe.drawings, recipe.seed, recipe.hard_share, recipe.hidden_share)
     pictures = pixels(made, path, recipe.size.side, work / "train")
@@ -127,6 +126,7 @@ def judge_mllm(provider: Provider, domain_file: str | Path, count: int, seed: in
         hard: harder drawings.
     """
     path = _found(domain_file)
+    check_domain(path)
     schema = CaptionSchema.of_domain(Domain.load(path))
     unseen = drawings(path, count, seed, float(hard), Recipe.hidden_share)
     with tempfile.TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mllm_rec.data.files import digest
+from mllm_rec.data.files import digest, read_json
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD, WEIGHTS, check_base, read_card
 from mllm_rec.mllm.providers import model_folder
@@ -98,13 +99,16 @@ class Local:
         try:
             return Path(snapshot_download(self.name, allow_patterns=_FILES, etag_timeout=_HUB_SECONDS))
         except Exception as error:  # the hub's client has an error of its own for each way of having no such model
-            raise InputError(
-                f"there is no folder '{self.name}', and the hub gave no such model: {_first_line(error)}; {_WANTED}"
-            ) from error
+            raise InputError(f"there is no folder '{self.name}', and the hub gave no such model: {_gist(error)}; {_WANTED}") from error
 
     def _check_folder(self) -> None:
+        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
         if not (self.folder / "config.json").exists():
             raise InputError(f"{self.folder} holds no model: config.json is missing")
+        kind = read_json(self.folder / "config.json").get("model_type")
+        if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+            raise InputError(f"'{self.name}' ({kind}) reads words only; a model is needed that looks at pictures (image-text-to-text)")
         if not list(self.folder.glob("*.safetensors")):
             pickled = [name for name in _PICKLES if (self.folder / name).exists()]
             kind = f"only {pickled[0]}, a pickle, which may run code" if pickled else "no weights"
@@ -117,6 +121,7 @@ class Local:
     def _load(self, dtype: str | None, bits: int | None) -> tuple[Any, Any]:
         import torch
         import transformers
+        from safetensors import SafetensorError
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         import mllm_rec.mllm.embedded.tower  # noqa: F401 (registers the tower)
@@ -133,8 +138,8 @@ class Local:
             with quiet():
                 processor = AutoProcessor.from_pretrained(self.folder, **wanted)
                 model = AutoModelForImageTextToText.from_pretrained(self.folder, **weights, **wanted)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise InputError(f"'{self.name}' can't be loaded as an image-text-to-text model: {_first_line(error)}") from error
+        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+            raise InputError(f"'{self.name}' can't be loaded as an image-text-to-text model: {_gist(error)}") from error
         if getattr(processor, "image_processor", None) is None:
             raise InputError(f"'{self.name}' reads no pictures: its processor has no image part; a captioning model needs one")
         if getattr(processor, "chat_template", None) is None:
@@ -187,7 +192,7 @@ class Local:
                     else:
                         self.model.load_adapter(str(folder), adapter_name=name)
             except (ValueError, RuntimeError, OSError) as error:
-                raise InputError(f"{folder} doesn't fit '{self.name}': {_first_line(error)}") from error
+                raise InputError(f"{folder} doesn't fit '{self.name}': {_gist(error)}") from error
             self._loaded[folder] = name
         self.model.base_model.enable_adapter_layers()
         self.model.set_adapter(self._loaded[folder])
@@ -224,7 +229,7 @@ class Local:
                 raise
             except Exception as error:  # a model may fail in any way
                 if not _out_of_memory(error):
-                    raise ProviderError(f"'{self.name}' failed: {type(error).__name__}: {_first_line(error)}") from error
+                    raise ProviderError(f"'{self.name}' failed: {type(error).__name__}: {_gist(error)}") from error
                 if self.batch_size == 1:
                     raise ProviderError(f"'{self.name}' needs more memory for one picture than there is") from error
                 self.batch_size = max(1, self.batch_size // 2)
@@ -387,8 +392,9 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def _gist(error: Exception) -> str:
+    """The first words of a library's error, in one line."""
+    return textwrap.shorten(str(error), 240, placeholder=" ...") or type(error).__name__
 
 
 def _hash(said: Any) -> str:
