@@ -289,3 +289,13 @@ def test_a_killed_run_loses_one_batch_at_most(catalog, tmp_path):
 def _count(path):
     with Store(path) as store:
         return len(store)
+
+
+def test_a_title_that_the_sheet_has_no_letters_for_gives_way_to_the_id():
+    from PIL import ImageFont
+
+    from mllm_rec.mllm.sheet import _drawable
+
+    font = ImageFont.load_default(size=12)
+    assert _drawable("Crème brûlée, 3 €", font)
+    assert not any(_drawable(title, font) for title in ("лампа", "灯", "נר", "โคม"))
