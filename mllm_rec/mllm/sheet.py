@@ -1,6 +1,7 @@
 """A contact sheet: pictures with what the model said of them and how sure it was."""
 
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 _SIDE, _LINE, _COLUMNS, _WIDTH = 240, 15, 4, 300
 #: Letters of a line, and lines of a sentence.
-_LETTERS, _SENTENCE = 48, 3
+_LETTERS, _SENTENCE = 46, 3
 _LEGEND = "* the catalog says so too    ! the catalog says otherwise"
 
 
@@ -25,13 +26,13 @@ def caption_sheet(catalog: Catalog, table: pd.DataFrame, count: int) -> "Image.I
     A "!" marks a value that the catalog contradicts, a "*" one that it confirms. A title in a script that the font has no
     letters for gives way to the item's id.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     fields = list(fields_of(table)["field"].unique())
     items = list(dict.fromkeys(item for item in table["item_id"] if item in catalog.positions))[:count]
     height = _SIDE + _LINE * (len(fields) + 2 + _SENTENCE)
     sheet = Image.new("RGB", (min(_COLUMNS, len(items)) * _WIDTH, -(-len(items) // _COLUMNS) * height + 2 * _LINE), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
+    draw, font = ImageDraw.Draw(sheet), _font()
     rows = {str(item): group for item, group in table[table["item_id"].isin(items)].groupby("item_id")}
     for number, item in enumerate(items):
         x, y = number % _COLUMNS * _WIDTH, number // _COLUMNS * height
@@ -49,6 +50,14 @@ def caption_sheet(catalog: Catalog, table: pd.DataFrame, count: int) -> "Image.I
             draw.text((x + 6, y + _SIDE + 6 + place * _LINE), line, fill=color, font=font)
     draw.text((6, sheet.height - _LINE - 4), _LEGEND, fill="black", font=font)
     return sheet
+
+
+def _font() -> Any:
+    """DejaVu Sans: Latin, Greek, Cyrillic, Hebrew, Arabic, signs of money; it comes with the library that plots."""
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 11)
 
 
 def _drawable(text: str, font: Any) -> bool:
