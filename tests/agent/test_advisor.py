@@ -104,7 +104,7 @@ def test_its_opinion_moves_a_list_and_is_told(plain):
 
 
 def test_without_a_weight_it_is_not_asked(plain):
-    shop = with_model(plain, lambda conversation: "", lambda prefix, continuation: 1 / 0, weight=0.0)
+    shop = with_model(plain, lambda conversation: '{"sentences": []}', lambda prefix, continuation: 1 / 0, weight=0.0)
     session = Session(shop, size=4)
     session.like(session.refresh().items[0])
     assert session.refresh().text == "Picked anew. Picked by what you liked."
