@@ -10,6 +10,7 @@ from mllm_rec.data.features import Features
 from mllm_rec.data.sources import demo
 from mllm_rec.mllm.providers import Answer
 from mllm_rec.mllm.providers.scripted import Scripted
+from mllm_rec.optimization.fit import FitSettings
 from mllm_rec.pipeline import Workspace, build, open_shop
 from mllm_rec.recommender import Query
 
@@ -37,11 +38,12 @@ def speak(monkeypatch):
     return script
 
 
-def test_one_caption_moves_vector_neighbors_and_rank(shop_inputs, speak, tmp_path):
+def test_one_caption_moves_vector_neighbors_and_rank(shop_inputs, speak, tmp_path, monkeypatch):
     """Captioned anew by a model that says the same, nothing moves; with one caption changed all three do.
 
     Vectors are compared by their products with each other, for features made apart needn't have the same axes.
     """
+    monkeypatch.setattr("mllm_rec.pipeline.runs._fit_settings", lambda changes: FitSettings(epochs=12))
     changed, seen = "H0007", []
     other = {"category": "rug", "color": "pink", "pattern": "zigzag", "shape": "oval", "material": "wool"}
     for said in ({}, {}, other):

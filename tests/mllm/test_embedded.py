@@ -26,10 +26,10 @@ from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 
 DOMAIN = DEMO["domain_file"]
 TINY = Recipe(
-    drawings=16,
+    drawings=8,
     matches=24,
-    validation=8,
-    batch_size=8,
+    validation=4,
+    batch_size=4,
     head_steps=4,
     word_steps=6,
     match_steps=4,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,11 @@ SCHEMA = CaptionSchema({"color": Field(("red", "blue")), "made": Field(("oak", "
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     return {name: make(folder / name) for name, make in FAMILIES.items()}
+
+
+@pytest.fixture(autouse=True)
+def few_held_out(monkeypatch):
+    monkeypatch.setattr(sys.modules[finetune.__module__], "_MOST_HELD", 4)
 
 
 def pictures(count, schema=SCHEMA, version="v1"):
@@ -107,7 +113,7 @@ def test_it_learns_and_stops_when_it_no_longer_does(tmp_path):
         said = model.generate([one.conversation for one in examples[30:]], SCHEMA.json_schema(), 60)
         return {"accuracy": float(np.mean([one.truth["color"] in said.text for one, said in zip(examples[30:], said, strict=True)]))}
 
-    settings = Tuning(rank=8, lr=5e-3, batch_size=4, steps=120, check_every=12, patience=2)
+    settings = Tuning(rank=16, lr=8e-3, batch_size=4, steps=120, check_every=8, patience=2)
     tuned = Tuner(local, examples[:30], colors, settings, tmp_path).run()
     assert tuned["before"]["accuracy"] < 0.9 and tuned["after"]["accuracy"] == 1.0 and tuned["step"] < 90, "it stopped early"
     assert colors(local)["accuracy"] == 1.0, "and left with the best adapter on"
