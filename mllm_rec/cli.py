@@ -48,6 +48,14 @@ class Merge(argparse.Action):
         setattr(namespace, self.dest, {**getattr(namespace, self.dest), **values})
 
 
+def encoder(text: str) -> dict[str, str]:
+    """``MODALITY=NAME`` as a dict; the type of --encoder."""
+    modality, _, name = text.partition("=")
+    if not modality.strip() or not name.strip():
+        raise argparse.ArgumentTypeError(f"'{text}' must be MODALITY=NAME, like text=minilm")
+    return {modality.strip(): name.strip()}
+
+
 def names(text: str) -> list[str]:
     """Comma-separated names; the type of --systems."""
     return [name.strip().lower() for name in text.split(",") if name.strip()]
@@ -96,7 +104,7 @@ def build_command(args: argparse.Namespace) -> Answer:
         split=args.split,
         domain=args.domain,
     )
-    return build(inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed, _loading(args))
+    return build(inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed, _loading(args), args.encoder)
 
 
 def captions_command(args: argparse.Namespace) -> Answer:
@@ -203,9 +211,9 @@ def _loading(args: argparse.Namespace) -> Any:
 
 def train_mllm_command(args: argparse.Namespace) -> Answer:
     """Train the embedded multimodal model on drawings of a domain file."""
+    from mllm_rec.encoders.hub import chosen_device
     from mllm_rec.mllm.embedded.recipe import train_mllm
     from mllm_rec.mllm.embedded.train import Recipe
-    from mllm_rec.mllm.providers.local import chosen_device
 
     whole = {field.name for field in fields(Recipe) if field.type in ("int", int)}
     if wrong := [name for name, value in args.set.items() if name not in whole or not value.isdigit()]:
@@ -317,12 +325,24 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--systems", type=names, metavar="A,B", help="systems to train (see 'mllm-rec systems')")
     added.add_argument("--seeds", type=positive, default=1, metavar="N", help="train each system N times (default 1)")
     _model(added)
+    _encoders(added)
     added.add_argument("--retry-failed", action="store_true", help="caption those pictures again that failed before")
     added = command("captions", captions_command, "example: mllm-rec captions shop --show 12")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--show", type=positive, default=0, metavar="N", help="a contact sheet of N pictures with their captions")
     added.add_argument("--sheet", type=Path, metavar="PNG", help="where the contact sheet goes (default W/captions.png)")
     added.add_argument("--out", type=Path, metavar="FILE", help="item_id, field, value, confidence, source, conflict: .parquet or .csv")
+
+
+def _encoders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--encoder",
+        type=encoder,
+        action=Merge,
+        default={},
+        metavar="MODALITY=NAME",
+        help="what encodes text, image, audio or video: text=minilm, image=facebook/dinov2-small?pca=64, ... (see docs/encoders.md)",
+    )
 
 
 def _model(parser: argparse.ArgumentParser) -> None:

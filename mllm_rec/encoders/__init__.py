@@ -1,6 +1,7 @@
 """Encoders: one modality of a catalog in, one vector per item out. All are frozen, and say what determines their output."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,14 +22,14 @@ class Encoder:
 
     Class attributes:
         name: names the encoder in its spec and its state file.
-        queries: what ``encode_query`` understands: ``"words"``, ``"picture"``, or nothing.
+        queries: what ``encode_query`` understands: ``"words"``, ``"picture"``, both, or nothing.
 
     Attributes:
         problems: rows that had something to encode and could not be encoded, with the reason; of the last ``encode``.
     """
 
     name: ClassVar[str]
-    queries: ClassVar[str] = ""
+    queries: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self.problems: list[tuple[int, str]] = []
@@ -83,13 +84,41 @@ class Encoder:
             save_file({**arrays, "format": np.ones(1, dtype=np.int32)}, temporary, metadata=metadata)
 
 
-def encoders() -> dict[str, type[Encoder]]:
-    """Encoders that need nothing but a catalog, by name."""
+def usual_encoders() -> dict[str, type[Encoder]]:
+    """What encodes each modality where nothing is said; needs nothing but a catalog."""
     from mllm_rec.encoders.attributes import Attributes
     from mllm_rec.encoders.image import Image
     from mllm_rec.encoders.text import Text
 
     return {encoder.name: encoder for encoder in (Attributes, Text, Image)}
+
+
+def _known() -> dict[str, type[Encoder]]:
+    """Every encoder by name."""
+    from mllm_rec.encoders.models import AudioModel, ImageModel, TextModel, VideoFrames, VideoModel
+    from mllm_rec.encoders.projection import Projected
+    from mllm_rec.encoders.published import Published
+    from mllm_rec.encoders.squeezenet import SqueezeNet
+    from mllm_rec.encoders.word_vectors import WordVectors
+
+    others = (TextModel, WordVectors, ImageModel, SqueezeNet, AudioModel, VideoModel, VideoFrames, Projected, Published)
+    return {**usual_encoders(), **{encoder.name: encoder for encoder in others}}
+
+
+def encoder_of_spec(spec: Mapping[str, Any]) -> Encoder:
+    """The encoder that a spec describes, as this version makes it.
+
+    Raises:
+        InputError: no encoder, or one that this version makes differently.
+    """
+    known = _known()
+    if spec.get("encoder") not in known:
+        raise InputError(f"there is no encoder {spec.get('encoder')!r}; there are {', '.join(known)}")
+    encoder = known[spec["encoder"]].from_spec(dict(spec))
+    if encoder.spec() != spec:
+        changed = [name for name in spec if encoder.spec().get(name) != spec[name]]
+        raise InputError(f"it was made with other {', '.join(changed) or 'settings'}; build the features again")
+    return encoder
 
 
 def load_encoder(path: Path) -> Encoder:
@@ -100,21 +129,15 @@ def load_encoder(path: Path) -> Encoder:
     """
     from safetensors import SafetensorError, safe_open
 
-    from mllm_rec.encoders.published import Published
-
     try:
         with safe_open(path, framework="numpy") as file:
             said = json.loads((file.metadata() or {}).get("said", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys() if name != "format"}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not an encoder's state ({error}); build the features again") from error
-    known: dict[str, type[Encoder]] = {**encoders(), Published.name: Published}
-    if said.get("encoder") not in known:
-        raise InputError(f"{path} is the state of {said.get('encoder')!r}, which is no encoder; there are {', '.join(known)}")
-    spec = said["spec"]
-    encoder = known[said["encoder"]].from_spec(spec)
-    if encoder.spec() != spec:
-        changed = [name for name in spec if encoder.spec().get(name) != spec[name]]
-        raise InputError(f"{path} was made with other {', '.join(changed) or 'settings'}; build the features again")
+    try:
+        encoder = encoder_of_spec(said.get("spec", {}))
+    except InputError as error:
+        raise InputError(f"{path} can't be loaded: {error}") from error
     encoder.restore(arrays, said["values"])
     return encoder

@@ -39,7 +39,7 @@ class Text(Encoder):
     """
 
     name = "text"
-    queries = "words"
+    queries = ("words",)
 
     def __init__(self, width: int = 256, most_words: int = 50_000, most_signs: int = 20_000):
         super().__init__()
@@ -123,6 +123,11 @@ def _singular(word: str) -> str:
     if len(word) > 3 and word.endswith("s") and word[-2] not in "us":
         return word[:-1]
     return word
+
+
+def item_texts(catalog: Catalog) -> list[str]:
+    """What is written about each item as one text: title, texts, values of attributes."""
+    return [". ".join(part for part in parts if part) for parts in zip(*_parts(catalog), strict=True)]
 
 
 def _parts(catalog: Catalog) -> list[list[str]]:

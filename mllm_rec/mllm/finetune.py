@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mllm_rec.data.files import atomic, digest, write_json
+from mllm_rec.encoders.hub import quiet
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD
 from mllm_rec.mllm.examples import Example
 from mllm_rec.mllm.packed import lengthened
 from mllm_rec.mllm.precision import fast
-from mllm_rec.mllm.providers.local import Local, quiet
+from mllm_rec.mllm.providers.local import Local
 
 #: Models up to so many parameters are adapted in every layer, convolutions too; larger ones beside their vision tower only.
 SMALL = 50_000_000

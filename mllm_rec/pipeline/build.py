@@ -12,7 +12,7 @@ from mllm_rec.data.files import read_json
 from mllm_rec.mllm.adapters import find_adapter
 from mllm_rec.mllm.providers import Loading
 from mllm_rec.pipeline.caption import caption
-from mllm_rec.pipeline.encode import encode
+from mllm_rec.pipeline.encode import encode, named_encoders
 from mllm_rec.pipeline.ingest import Inputs, ingest
 from mllm_rec.pipeline.runs import CHOICE, Runs, default_systems, parsed, train_all
 from mllm_rec.pipeline.serve import serve
@@ -32,6 +32,7 @@ def build(
     adapters: Sequence[Path] = (),
     retry_failed: bool = False,
     loading: Loading = Loading(),
+    encoders: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Any], str]:
     """From files to a system that answers; interrupted, the same call goes on where it stopped.
 
@@ -45,6 +46,7 @@ def build(
         adapters: folders or names of LoRA adapters for it.
         retry_failed: caption those pictures again that failed before.
         loading: device and precision of the model that captions.
+        encoders: by modality, see ``chosen_encoder``; the usual ones for those that are not named.
 
     Returns:
         What was made, as JSON-like values and as text.
@@ -54,6 +56,7 @@ def build(
     """
     for name in systems or ():
         system_class(name)
+    named_encoders(encoders or {})  # what is misspelt is said before anything takes time
     workspace = Workspace(out)
     with workspace.writing():
         _say("reading")
@@ -61,7 +64,7 @@ def build(
         _say("captioning")
         caption(workspace, mllm, [find_adapter(one, [workspace.root]) for one in adapters], retry_failed, loading)
         _say("encoding")
-        features = encode(workspace)
+        features = encode(workspace, encoders)
         log = pd.read_parquet(workspace.interactions, columns=["user_id", "part"])
         likes = int((log["part"] != "seen").sum())
         num_items = len(Catalog.load(workspace.catalog))

@@ -20,7 +20,7 @@ from mllm_rec.mllm.features import caption_features, caption_table, enriched, fi
 from mllm_rec.mllm.prompts import load_prompt, prompt_keys
 from mllm_rec.mllm.providers import Loading, load_provider, model_folder, named
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
-from mllm_rec.pipeline.encode import picture_stamps
+from mllm_rec.pipeline.encode import stamps
 from mllm_rec.pipeline.workspace import Workspace
 
 #: The model's card, beside its weights.
@@ -88,7 +88,7 @@ def caption(
         "precision": [loading.dtype, loading.bits],
         "schema": schema.key(),
         "prompts": prompt_keys("caption"),
-        "pictures": picture_stamps(catalog),
+        "pictures": stamps(catalog, "image"),
     }
     again = bool(before.get("left") or (retry_failed and before.get("failed")))
     workspace.stage(

@@ -1,29 +1,60 @@
 """Second stage: features of every item."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from mllm_rec.data.catalog import Catalog
-from mllm_rec.encoders import Encoder, encoders
+from mllm_rec.encoders import Encoder, usual_encoders
+from mllm_rec.encoders.chosen import chosen_encoder
+from mllm_rec.encoders.content import files
 from mllm_rec.encoders.store import Store
+from mllm_rec.errors import InputError
 from mllm_rec.pipeline.workspace import Workspace
 
+#: Modalities whose contents are files that a column of the catalog names.
+FILES = ("image", "audio", "video")
 
-def encode(workspace: Workspace) -> list[str]:
+
+def named_encoders(said: Mapping[str, str], catalog: Catalog | None = None) -> dict[str, Encoder]:
+    """By modality, the encoder that is named, else the usual one where the catalog has something for it.
+
+    Args:
+        said: of ``--encoder``.
+        catalog: the items; None: those that are named only.
+
+    Raises:
+        InputError: no such encoder, or one for a modality that no item has.
+    """
+    named = {modality: chosen_encoder(modality, name) for modality, name in said.items()}
+    if catalog is None:
+        return named
+    for modality in named:
+        if modality in FILES and modality not in catalog.columns:
+            raise InputError(f"--encoder {modality}={said[modality]}: no item has a file in a column '{modality}'; name it with --map")
+    usual = {name: encoder() for name, encoder in usual_encoders().items() if name not in FILES or name in catalog.columns}
+    return {**usual, **named}
+
+
+def encode(workspace: Workspace, said: Mapping[str, str] | None = None) -> list[str]:
     """Run the stage of every feature unless nothing it depends on changed; names of the features there are.
 
     A source that brings features is used with exactly these, so that its figures compare with published ones.
+
+    Args:
+        workspace: with its catalog.
+        said: encoders by modality, see ``named_encoders``.
     """
     manifest = workspace.manifest()
     published = manifest.get("published", [])
+    if published and said:
+        raise InputError(f"this source brings its own features ({', '.join(published)}); leave --encoder out")
     catalog = None if published else Catalog.load(workspace.catalog)
-    made = (
-        {}
-        if catalog is None
-        else {name: encoder() for name, encoder in encoders().items() if name != "image" or "image" in catalog.columns}
-    )
+    made = {} if catalog is None else named_encoders(said or {}, catalog)
+    workspace.record(encoders=dict(said or {}))
     for path in [*(workspace.root / "features").glob("*.safetensors"), *(workspace.root / "encoders").glob("*.safetensors")]:
         if path.stem not in (*published, *made, "caption"):
             path.unlink()
@@ -32,7 +63,7 @@ def encode(workspace: Workspace) -> list[str]:
         inputs = {
             "catalog": workspace.catalog,
             "spec": encoder.spec(),
-            "pictures": picture_stamps(catalog) if encoder.queries == "picture" else None,
+            "pictures": stamps(catalog, name) if name in FILES else None,
         }
         outputs = [workspace.feature(name), workspace.encoder(name)] if _kept(workspace, name) else []
         workspace.stage(f"features/{name}", inputs, partial(_encode, workspace, catalog, name, encoder), outputs)
@@ -45,6 +76,7 @@ def _kept(workspace: Workspace, name: str) -> bool:
 
 
 def _encode(workspace: Workspace, catalog: Catalog, name: str, encoder: Encoder) -> None:
+    start = perf_counter()
     with Store(workspace.root / "features" / "encoded.sqlite") as store:
         features = encoder.encode(catalog, store, progress=sys.stderr.isatty())
     for row, why in encoder.problems:
@@ -55,13 +87,13 @@ def _encode(workspace: Workspace, catalog: Catalog, name: str, encoder: Encoder)
     else:
         workspace.feature(name).unlink(missing_ok=True)
     workspace.record(features={**workspace.manifest().get("features", {}), name: bool(features.present.any())})
-    print(f"  {name}: {int(features.present.sum())} of {len(catalog)} items, {features.width} numbers each", file=sys.stderr)
+    speed = f", {len(catalog) / seconds:,.0f} a second" if (seconds := perf_counter() - start) > 1 else ""
+    print(f"  {name}: {int(features.present.sum())} of {len(catalog)} items, {features.width} numbers each{speed}", file=sys.stderr)
 
 
-def picture_stamps(catalog: Catalog) -> list[Any]:
-    """Name, size and time of change of every picture."""
-    paths = [path for row in range(len(catalog)) if (path := catalog.picture(row)) is not None]
-    return [[str(path), *_stamp(path)] for path in paths]
+def stamps(catalog: Catalog, column: str) -> list[Any]:
+    """Name, size and time of change of every file that a column names."""
+    return [[str(path), *_stamp(path)] for path in files(catalog, column) if isinstance(path, Path)]
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from mllm_rec.agent.session import Session
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.domain import Domain
 from mllm_rec.data.files import read_json, write_json
+from mllm_rec.encoders.hub import quiet
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD, WEIGHTS
 from mllm_rec.mllm.caption import Captioner
@@ -26,7 +27,7 @@ from mllm_rec.mllm.examples import Example, caption_example, match_examples, rea
 from mllm_rec.mllm.finetune import Metric, Tuner, Tuning, data_hash, token_accuracy, write_card
 from mllm_rec.mllm.judge import accuracy, fit_calibration, judged, match_auc
 from mllm_rec.mllm.prompts import Prompt, prompt_for
-from mllm_rec.mllm.providers.local import Local, quiet
+from mllm_rec.mllm.providers.local import Local
 from mllm_rec.mllm.schema import CaptionSchema
 from mllm_rec.pipeline.caption import caption_schema, domain_of
 from mllm_rec.pipeline.serve import open_shop

@@ -13,7 +13,7 @@ from mllm_rec.agent.vocabulary import Vocabulary
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.files import read_json, write_json
-from mllm_rec.encoders import load_encoder
+from mllm_rec.encoders import Encoder, load_encoder
 from mllm_rec.errors import InputError
 from mllm_rec.explain import Explainer
 from mllm_rec.optimization.fit import fit
@@ -79,7 +79,7 @@ def open_shop(workspace: Workspace, exclude: Path | None = None) -> Shop:
     catalog = known_catalog(workspace)
     data = Dataset.load(workspace.root, *WHOLE)
     system = serving_system(workspace, data)
-    encoders = {path.stem: load_encoder(path) for path in sorted((workspace.root / "encoders").glob("*.safetensors"))}
+    encoders = loaded_encoders(workspace)
     domain = domain_of(workspace)
     name = workspace.manifest().get("source", "")
     return Shop(
@@ -95,6 +95,17 @@ def open_shop(workspace: Workspace, exclude: Path | None = None) -> Shop:
         title=domain.title or name,
         note=domain.note or f"{len(catalog):,} items",
     )
+
+
+def loaded_encoders(workspace: Workspace) -> dict[str, Encoder]:
+    """By feature, what encodes queries into its space; one that can't be loaded is said, and done without."""
+    found = {}
+    for path in sorted((workspace.root / "encoders").glob("*.safetensors")):
+        try:
+            found[path.stem] = load_encoder(path)
+        except InputError as error:
+            print(f"  nothing can be asked for by {path.stem}: {error}", file=sys.stderr)
+    return found
 
 
 def excluded(catalog: Catalog, exclude: Path | None) -> np.ndarray:

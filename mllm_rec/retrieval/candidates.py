@@ -100,7 +100,7 @@ class Space:
 
     def understands(self, query: str) -> bool:
         """Whether "words" or a "picture" can be put among the items."""
-        return self.encoder is not None and self.encoder.queries == query
+        return self.encoder is not None and query in self.encoder.queries
 
 
 class Candidates:

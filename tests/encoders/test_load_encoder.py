@@ -6,7 +6,7 @@ from safetensors.numpy import save_file
 from shelves import RED, disc, shelf
 
 from mllm_rec.data.features import Features
-from mllm_rec.encoders import Encoder, encoders, load_encoder
+from mllm_rec.encoders import Encoder, load_encoder, usual_encoders
 from mllm_rec.encoders.text import Text
 from mllm_rec.errors import InputError
 
@@ -14,7 +14,7 @@ from mllm_rec.errors import InputError
 @pytest.mark.parametrize("name", ["attributes", "image", "text"])
 def test_every_encoder_comes_back_as_it_was(name, tmp_path):
     disc(RED).save(tmp_path / "a.png")
-    encoder = encoders()[name]()
+    encoder = usual_encoders()[name]()
     encoder.encode(shelf(["red lamp", "mug"], tmp_path, image=["a.png", None], color=("category", ["red", None])))
     encoder.save(tmp_path / "state")
     loaded = load_encoder(tmp_path / "state")
@@ -26,8 +26,16 @@ def test_every_encoder_comes_back_as_it_was(name, tmp_path):
 
 
 def test_the_table_of_encoders_holds_each_under_its_name():
-    assert {name: encoder.name for name, encoder in encoders().items()} == {"attributes": "attributes", "text": "text", "image": "image"}
-    assert {name: encoder.queries for name, encoder in encoders().items()} == {"attributes": "", "text": "words", "image": "picture"}
+    assert {name: encoder.name for name, encoder in usual_encoders().items()} == {
+        "attributes": "attributes",
+        "text": "text",
+        "image": "image",
+    }
+    assert {name: encoder.queries for name, encoder in usual_encoders().items()} == {
+        "attributes": (),
+        "text": ("words",),
+        "image": ("picture",),
+    }
 
 
 def test_settings_other_than_the_usual_are_kept(tmp_path):
@@ -71,7 +79,7 @@ def test_another_safetensors_file_is_no_state(tmp_path):
     Features(np.ones((2, 2)), np.ones(2)).save(tmp_path / "features")
     save_file({"a": np.ones(1)}, tmp_path / "bare")
     for name in ("features", "bare"):
-        with pytest.raises(InputError, match="is the state of None, which is no encoder; there are attributes, text, image, published"):
+        with pytest.raises(InputError, match="there is no encoder None; there are attributes, text, image, text-model"):
             load_encoder(tmp_path / name)
 
 

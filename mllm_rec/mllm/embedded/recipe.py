@@ -17,6 +17,7 @@ from PIL import Image
 from mllm_rec import __version__, resources
 from mllm_rec.data.domain import Domain
 from mllm_rec.data.files import atomic, write_json
+from mllm_rec.encoders.hub import quiet
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD
 from mllm_rec.mllm.embedded.corpus import Drawing, answer, check_domain, drawings, pixels
@@ -27,7 +28,7 @@ from mllm_rec.mllm.embedded.train import Lessons, Recipe, Training
 from mllm_rec.mllm.judge import fit_calibration, judged, match_auc, table
 from mllm_rec.mllm.prompts import load_prompt, prompt_for
 from mllm_rec.mllm.providers.base import Conversation, Provider
-from mllm_rec.mllm.providers.local import Local, quiet
+from mllm_rec.mllm.providers.local import Local
 from mllm_rec.mllm.schema import UNKNOWN, CaptionSchema
 
 #: Pixels a side of the drawings that judge.

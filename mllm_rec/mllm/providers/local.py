@@ -1,12 +1,8 @@
 """A vision-language model on this machine, by name or folder, in the form transformers saves it."""
 
-import contextlib
 import hashlib
 import json
-import logging
 import re
-import textwrap
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,20 +11,13 @@ from typing import Any
 import numpy as np
 
 from mllm_rec.data.files import digest, read_json
+from mllm_rec.encoders.hub import chosen_device, content_of, fetched, gist, quiet
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD, WEIGHTS, check_base, read_card
 from mllm_rec.mllm.providers import model_folder
 from mllm_rec.mllm.providers.base import CAPABILITIES, JOBS, Answer, Conversation, ProviderError
 
-# bitsandbytes says at every start which kernel it would like to fetch; its other warnings stay
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-#: Seconds that the hub may take to say whether it has a model.
-_HUB_SECONDS = 10.0
 _WANTED = "--mllm wants embedded, none, a model's folder or hub name, or openai:MODEL@URL"
-#: What is fetched of a model on the hub: no pickles, no weights for other libraries.
-_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
-#: What lies in a folder that holds pickles instead of safetensors.
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 class Local:
@@ -61,10 +50,7 @@ class Local:
         if bits == 4 and device == "cpu":
             raise InputError("4-bit models can't answer on a CPU (bitsandbytes has no kernel for single rows there); use 8 bits or a GPU")
         self.name, self.device, self.batch_size = str(model), device, batch_size
-        self.folder = model_folder(self.name)
-        if not self.folder.is_dir():
-            self.folder = self._fetched()
-        self._check_folder()
+        self.folder = self._found()
         self.model, self.processor = self._load(dtype, bits)
         self._special = _special_tokens(self.processor)
         self.card = json.loads((self.folder / CARD).read_text(encoding="utf-8")) if (self.folder / CARD).exists() else {}
@@ -72,7 +58,7 @@ class Local:
         self._own_card, self._own_gate = self.card, Gate.load(self.folder)
         self.gate = self._own_gate
         #: Tells the weights apart, whatever they are computed in: an adapter fits them in every precision.
-        self.base = _hash(self._weights())
+        self.base = _hash(content_of(self.name, self.folder))
         self._own_key = self.key = _hash([self.base, bits, str(self.model.dtype)])
         self.adapters = {Path(folder): read_card(Path(folder)) for folder in adapters}
         for folder, card in self.adapters.items():
@@ -85,38 +71,20 @@ class Local:
 
     # Loading
 
-    def _fetched(self) -> Path:
-        """The folder in the local cache that holds a model of the hub, brought there if need be; where the hub is away, what the cache has.
-
-        Loading by name would do as much, but asks for each file that a model may have, and again for minutes where no hub answers.
-        """
-        from huggingface_hub import snapshot_download
-
-        if self.name == "embedded":
-            raise InputError("the embedded model is not part of this installation; 'mllm-rec train-mllm' makes it, or say --mllm none")
-        if self.folder.is_absolute() or self.name.startswith((".", "~")):
-            raise InputError(f"there is no folder {self.folder}; {_WANTED}")
-        try:
-            return Path(snapshot_download(self.name, allow_patterns=_FILES, etag_timeout=_HUB_SECONDS))
-        except Exception as error:  # the hub's client has an error of its own for each way of having no such model
-            raise InputError(f"there is no folder '{self.name}', and the hub gave no such model: {_gist(error)}; {_WANTED}") from error
-
-    def _check_folder(self) -> None:
+    def _found(self) -> Path:
+        """The model's folder, with a processor in it."""
         from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-        if not (self.folder / "config.json").exists():
-            raise InputError(f"{self.folder} holds no model: config.json is missing")
-        kind = read_json(self.folder / "config.json").get("model_type")
+        folder = model_folder(self.name)
+        if self.name == "embedded" and not folder.is_dir():
+            raise InputError("the embedded model is not part of this installation; 'mllm-rec train-mllm' makes it, or say --mllm none")
+        folder = fetched(str(folder), _WANTED)
+        kind = read_json(folder / "config.json").get("model_type")
         if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
             raise InputError(f"'{self.name}' ({kind}) reads words only; a model is needed that looks at pictures (image-text-to-text)")
-        if not list(self.folder.glob("*.safetensors")):
-            pickled = [name for name in _PICKLES if (self.folder / name).exists()]
-            kind = f"only {pickled[0]}, a pickle, which may run code" if pickled else "no weights"
-            raise InputError(f"{self.folder} holds {kind}; save the model as safetensors (model.save_pretrained)")
-        if not any((self.folder / name).exists() for name in ("processor_config.json", "preprocessor_config.json")):
-            raise InputError(
-                f"{self.folder} has no processor (processor_config.json); save it beside the model (processor.save_pretrained)"
-            )
+        if not any((folder / name).exists() for name in ("processor_config.json", "preprocessor_config.json")):
+            raise InputError(f"{folder} has no processor (processor_config.json); save it beside the model (processor.save_pretrained)")
+        return folder
 
     def _load(self, dtype: str | None, bits: int | None) -> tuple[Any, Any]:
         import torch
@@ -139,7 +107,7 @@ class Local:
                 processor = AutoProcessor.from_pretrained(self.folder, **wanted)
                 model = AutoModelForImageTextToText.from_pretrained(self.folder, **weights, **wanted)
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-            raise InputError(f"'{self.name}' can't be loaded as an image-text-to-text model: {_gist(error)}") from error
+            raise InputError(f"'{self.name}' can't be loaded as an image-text-to-text model: {gist(error)}") from error
         if getattr(processor, "image_processor", None) is None:
             raise InputError(f"'{self.name}' reads no pictures: its processor has no image part; a captioning model needs one")
         if getattr(processor, "chat_template", None) is None:
@@ -148,13 +116,6 @@ class Local:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         processor.tokenizer.padding_side = "left"
         return (model if bits else model.to(torch.device(self.device))).eval(), processor  # type: ignore[arg-type]
-
-    def _weights(self) -> Any:
-        """What tells one model from another: the content of a folder's files, or name and commit on the hub."""
-        if self.folder.parent.name == "snapshots":
-            return [self.name, self.folder.name]
-        files = sorted([*self.folder.glob("*.safetensors"), *self.folder.glob("*.json"), *self.folder.glob("*.jinja")])
-        return [[path.name, digest(path)] for path in files]
 
     # Adapters
 
@@ -192,7 +153,7 @@ class Local:
                     else:
                         self.model.load_adapter(str(folder), adapter_name=name)
             except (ValueError, RuntimeError, OSError) as error:
-                raise InputError(f"{folder} doesn't fit '{self.name}': {_gist(error)}") from error
+                raise InputError(f"{folder} doesn't fit '{self.name}': {gist(error)}") from error
             self._loaded[folder] = name
         self.model.base_model.enable_adapter_layers()
         self.model.set_adapter(self._loaded[folder])
@@ -229,7 +190,7 @@ class Local:
                 raise
             except Exception as error:  # a model may fail in any way
                 if not _out_of_memory(error):
-                    raise ProviderError(f"'{self.name}' failed: {type(error).__name__}: {_gist(error)}") from error
+                    raise ProviderError(f"'{self.name}' failed: {type(error).__name__}: {gist(error)}") from error
                 if self.batch_size == 1:
                     raise ProviderError(f"'{self.name}' needs more memory for one picture than there is") from error
                 self.batch_size = max(1, self.batch_size // 2)
@@ -356,28 +317,6 @@ class Local:
         return self._grammars[said]
 
 
-def chosen_device(said: str | None) -> str:
-    """The device asked for; None: a GPU if there is one.
-
-    Raises:
-        InputError: it isn't there.
-    """
-    import torch
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if said is None:
-        return "cuda" if there else "cpu"
-    try:
-        device = torch.device(said)
-    except RuntimeError as error:
-        raise InputError(f"'{said}' is no device; --device wants cpu, cuda, cuda:1, ...") from error
-    if device.type == "cuda" and not there:
-        raise InputError(f"device '{said}' was asked for, but there is no CUDA here; leave --device out, or say cpu")
-    if device.type == "cuda" and (device.index or 0) >= there:
-        raise InputError(f"device '{said}' was asked for, but the last GPU here is cuda:{there - 1}")
-    return said
-
-
 def _special_tokens(processor: Any) -> re.Pattern[str]:
     tokenizer = processor.tokenizer
     added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
@@ -392,29 +331,5 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
-def _gist(error: Exception) -> str:
-    """The first words of a library's error, in one line."""
-    return textwrap.shorten(str(error), 240, placeholder=" ...") or type(error).__name__
-
-
 def _hash(said: Any) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the library's own chatter."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # peft asks for an old name
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

