@@ -1,6 +1,7 @@
 """Which column of which file means what: as said by ``--map``, else guessed from names and contents."""
 
 import difflib
+import mimetypes
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -254,15 +255,19 @@ def _guess_rest(table: Table, names: Mapping[str, Sequence[str]], found: dict[st
 
 
 def _guess_pictures(items: Table, found: dict[str, str], images: Path | None) -> None:
-    """The column most of whose cells are files in the folder of pictures."""
+    """The column most of whose cells are files in the folder of pictures, and are not called sounds or films."""
     if images is None or "image" in found or not Path(images).is_dir():
         return
     for column in items.columns:
         cells = items.frame[column].dropna().iloc[:_LOOKED_AT]
-        there = [fault(Path(images), cell, picture=False) is None for cell in cells]
+        there = [fault(Path(images), cell, picture=False) is None and not _heard_or_played(cell) for cell in cells]
         if column not in found.values() and len(there) and np.mean(there) >= _ENOUGH:
             found["image"] = column
             return
+
+
+def _heard_or_played(name: str) -> bool:
+    return (mimetypes.guess_type(name)[0] or "").startswith(("audio/", "video/"))
 
 
 def _could_be_title(values: pd.Series, name: str) -> bool:

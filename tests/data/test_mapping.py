@@ -122,3 +122,13 @@ def test_a_column_has_one_meaning_unless_said_otherwise():
 
 def test_an_empty_log_is_understood_by_its_names():
     assert understand(ITEMS, table("log.csv", user="", sku="", at="")).log == {"item_id": "sku", "user_id": "user", "timestamp": "at"}
+
+
+def test_files_of_sounds_and_films_are_no_pictures(tmp_path):
+    for name in ("a.wav", "b.wav", "a.mp4", "b.mp4", "a.bin", "b.bin"):
+        (tmp_path / name).write_bytes(b"x")
+    items = table(sku="1 2", ton="a.wav b.wav", film="a.mp4 b.mp4")
+    assert "image" not in understand(items, None, {"title": "sku", "item_id": "sku"}, tmp_path).items
+    named = table(sku="1 2", audio="a.wav b.wav", video="a.mp4 b.mp4", shown="a.bin b.bin")
+    found = understand(named, None, {"title": "sku", "item_id": "sku"}, tmp_path).items
+    assert (found["audio"], found["video"], found["image"]) == ("audio", "video", "shown")
