@@ -114,6 +114,14 @@ def captions_command(args: argparse.Namespace) -> Answer:
     return captions(Workspace.open(args.workspace), args.show, args.sheet, args.out)
 
 
+def features_command(args: argparse.Namespace) -> Answer:
+    """Every feature: shape, presence, what made it, and what it takes for alike."""
+    from mllm_rec.pipeline import Workspace
+    from mllm_rec.pipeline.features import features
+
+    return features(Workspace.open(args.workspace), args.near, args.sheet, args.export)
+
+
 def prompts_command(args: argparse.Namespace) -> Answer:
     """The words said to models: list, show or check them."""
     from mllm_rec.pipeline.describe import prompts
@@ -327,6 +335,11 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _model(added)
     _encoders(added)
     added.add_argument("--retry-failed", action="store_true", help="caption those pictures again that failed before")
+    added = command("features", features_command, "example: mllm-rec features shop --near 4711 --sheet near.png")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
+    added.add_argument("--near", metavar="ITEM", help="name the nearest items of one by each feature")
+    added.add_argument("--sheet", type=Path, metavar="PNG", help="with --near: draw them, a strip of pictures for each feature")
+    added.add_argument("--export", type=Path, metavar="DIR", help="write each as NAME_feat.npy, with i_id_mapping.csv, as MMRec names them")
     added = command("captions", captions_command, "example: mllm-rec captions shop --show 12")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--show", type=positive, default=0, metavar="N", help="a contact sheet of N pictures with their captions")

@@ -1,6 +1,7 @@
-"""A contact sheet: pictures with what the model said of them and how sure it was."""
+"""Sheets of pictures: what the model said of each and how sure it was; what each feature takes for alike."""
 
 import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SIDE, _LINE, _COLUMNS, _WIDTH = 240, 15, 4, 300
+#: Side of a picture in a strip.
+_SMALL = 132
 #: Letters of a line, and lines of a sentence.
 _LETTERS, _SENTENCE = 46, 3
 _LEGEND = "* the catalog says so too    ! the catalog says otherwise"
@@ -49,6 +52,27 @@ def caption_sheet(catalog: Catalog, table: pd.DataFrame, count: int) -> "Image.I
             color = "black" if written else "#b00020" if "!" in line else "#808080" if ": unknown" in line else "#205030"
             draw.text((x + 6, y + _SIDE + 6 + place * _LINE), line, fill=color, font=font)
     draw.text((6, sheet.height - _LINE - 4), _LEGEND, fill="black", font=font)
+    return sheet
+
+
+def strips(catalog: Catalog, rows: Mapping[str, Sequence[tuple[int, float | None]]]) -> "Image.Image":
+    """A strip of pictures for each name, the title of each beneath it, and the number that goes with it."""
+    from PIL import Image, ImageDraw
+
+    height = _SMALL + 3 * _LINE
+    sheet = Image.new("RGB", (max(map(len, rows.values())) * (_SMALL + 8), len(rows) * height), "white")
+    draw, font = ImageDraw.Draw(sheet), _font()
+    for line, (name, strip) in enumerate(rows.items()):
+        draw.text((4, line * height), name, fill="#205030", font=font)
+        for place, (row, number) in enumerate(strip):
+            x, y = place * (_SMALL + 8) + 4, line * height + _LINE
+            path = catalog.picture(row)
+            if path is not None and path.exists():
+                sheet.paste(opened(path.read_bytes(), _SMALL), (x, y))
+            title = str(catalog.table["title"].iat[row])
+            title = title if _drawable(title, font) else str(catalog.item_ids[row])
+            said = title[:20] if number is None else f"{number:.2f} {title[:16]}"
+            draw.text((x, y + _SMALL + 2), said, fill="black", font=font)
     return sheet
 
 
