@@ -18,13 +18,12 @@ SAID = {
 }
 
 
-def chosen_encoder(modality: str, said: str, device: str | None = None) -> Encoder:
+def chosen_encoder(modality: str, said: str) -> Encoder:
     """The encoder of a modality by name; ``?pca=N`` or ``?whiten=N`` projects its features to ``N`` numbers.
 
     Args:
         modality: one of ``MODALITIES``.
         said: what ``SAID`` lists, with options like those of an address on the web.
-        device: where a model runs; None: a GPU if there is one.
 
     Raises:
         InputError: no such modality, encoder or option.
@@ -36,7 +35,7 @@ def chosen_encoder(modality: str, said: str, device: str | None = None) -> Encod
     name, _, query = said.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     projections = {kind: options.pop(kind) for kind in KINDS if kind in options}
-    encoder = _MADE[modality](name, options, device)
+    encoder = _MADE[modality](name, options)
     if options:
         raise InputError(f"{modality}={said}: no option '{next(iter(options))}'; wanted {SAID[modality]}")
     for kind, width in projections.items():
@@ -51,7 +50,7 @@ def minilm() -> str:
     return str(get_model_path())
 
 
-def _text(name: str, options: dict[str, str], device: str | None) -> Encoder:
+def _text(name: str, options: dict[str, str]) -> Encoder:
     if name == "tfidf":
         return usual_encoders()["text"]()
     if name.removesuffix(".gz").endswith((".vec", ".txt")):
@@ -63,10 +62,10 @@ def _text(name: str, options: dict[str, str], device: str | None) -> Encoder:
     from mllm_rec.encoders.models import TextModel
 
     pooling, query, passage = (options.pop(option, None) for option in ("pooling", "query", "passage"))
-    return TextModel(minilm() if name == "minilm" else name, pooling, query, passage, device)
+    return TextModel(minilm() if name == "minilm" else name, pooling, query, passage)
 
 
-def _image(name: str, options: dict[str, str], device: str | None) -> Encoder:
+def _image(name: str, options: dict[str, str]) -> Encoder:
     if name == "statistics":
         return usual_encoders()["image"]()
     if Path(name).suffix == ".npz":
@@ -75,25 +74,25 @@ def _image(name: str, options: dict[str, str], device: str | None) -> Encoder:
         return SqueezeNet(name)
     from mllm_rec.encoders.models import ImageModel
 
-    return ImageModel(name, options.pop("pooling", None), device)
+    return ImageModel(name, options.pop("pooling", None))
 
 
-def _audio(name: str, options: dict[str, str], device: str | None) -> Encoder:
+def _audio(name: str, options: dict[str, str]) -> Encoder:
     from mllm_rec.encoders.models import AudioModel
 
-    return AudioModel(name, options.pop("pooling", None), _number("seconds", options.pop("seconds", "30")), device)
+    return AudioModel(name, options.pop("pooling", None), _number("seconds", options.pop("seconds", "30")))
 
 
-def _video(name: str, options: dict[str, str], device: str | None) -> Encoder:
+def _video(name: str, options: dict[str, str]) -> Encoder:
     from mllm_rec.encoders.models import ImageModel, VideoFrames, VideoModel
 
     if name.startswith("frames:"):
         frames = int(_number("frames", options.pop("frames", "8")))
-        return VideoFrames(ImageModel(name.removeprefix("frames:"), options.pop("pooling", None), device), frames)
-    return VideoModel(name, options.pop("pooling", None), device)
+        return VideoFrames(ImageModel(name.removeprefix("frames:"), options.pop("pooling", None)), frames)
+    return VideoModel(name, options.pop("pooling", None))
 
 
-def _attributes(name: str, options: dict[str, str], device: str | None) -> Encoder:
+def _attributes(name: str, options: dict[str, str]) -> Encoder:
     if name != "attributes":
         raise InputError(f"attributes are encoded by 'attributes', not by '{name}'")
     return usual_encoders()["attributes"]()
@@ -109,7 +108,7 @@ def _number(name: str, said: str) -> float:
     return value
 
 
-_MADE: dict[str, Callable[[str, dict[str, str], str | None], Encoder]] = {
+_MADE: dict[str, Callable[[str, dict[str, str]], Encoder]] = {
     "attributes": _attributes,
     "text": _text,
     "image": _image,

@@ -14,8 +14,10 @@ from tqdm import tqdm
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.features import Features
+from mllm_rec.data.pictures import opened
 from mllm_rec.encoders import Encoder
 from mllm_rec.encoders.store import Store
+from mllm_rec.errors import InputError
 
 #: Where a content comes from: the path of a file, or a text itself.
 Source = Path | str
@@ -118,6 +120,27 @@ def in_threads(work: Callable[[Any], Any], given: Iterable[Any]) -> list[Any]:
     """What ``work`` makes of each, in threads, or the error it raises."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return list(threads.map(lambda one: tried(work, one), given))
+
+
+def where_readable(read: Sequence[Any], forward: Callable[[list[Any]], np.ndarray]) -> list[Any]:
+    """One forward pass over what could be read, ``(n, width)`` of ``n`` of them; the errors stay in their places."""
+    good = [one for one in read if not isinstance(one, Exception)]
+    rows = iter(forward(good) if good else ())
+    return [one if isinstance(one, Exception) else next(rows) for one in read]
+
+
+def queried_picture(query: Any, side: int) -> Any:
+    """A picture asked for, RGB: open already, or the bytes of its file, decoded to ``side`` pixels at most.
+
+    Raises:
+        InputError: it can't be read.
+    """
+    if not isinstance(query, bytes):
+        return query.convert("RGB")
+    try:
+        return opened(query, side)
+    except ValueError as error:
+        raise InputError(f"the picture {fault(error)}") from error
 
 
 def tried(work: Callable[[Any], Any], given: Any) -> Any:

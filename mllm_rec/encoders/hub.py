@@ -93,6 +93,22 @@ def gist(error: Exception) -> str:
 
 
 @contextlib.contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Load something of a library's, quietly.
+
+    Raises:
+        InputError: it can't be loaded, however the library says so; the message begins with ``what``.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        with quiet():
+            yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, SafetensorError) as error:
+        raise InputError(f"{what}: {gist(error)}") from error
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without the library's own chatter."""
     from transformers.utils import logging as library

@@ -9,6 +9,7 @@ import PIL.Image
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.encoders.content import ContentEncoder, Source, fault, files, in_threads, tried
+from mllm_rec.encoders.projection import principal
 from mllm_rec.encoders.statistics import BLOCKS, describe
 from mllm_rec.errors import InputError
 
@@ -59,7 +60,7 @@ class Image(ContentEncoder):
 
     def embed(self, contents: Sequence[bytes]) -> list[np.ndarray | Exception]:
         """The statistics of each picture."""
-        return in_threads(lambda content: describe(content), contents)
+        return in_threads(describe, contents)
 
     def encode_query(self, query: "PIL.Image.Image | bytes") -> np.ndarray:
         """``(width,)`` float32 vector of a picture, open or as the bytes of its file.
@@ -103,9 +104,7 @@ def _blocks(rows: np.ndarray) -> list[tuple[str, np.ndarray]]:
 
 def _principal(rows: np.ndarray, most: int) -> np.ndarray:
     """``(columns, axes)`` float32: the directions in which centered rows differ most, divided by the square root of their deviation."""
-    triangle = np.linalg.qr(rows.astype(np.float64), mode="r")  # as wide as the rows, but not as many
-    _, length, directions = np.linalg.svd(triangle, full_matrices=False)
-    deviation = length / np.sqrt(max(1, len(rows)))
+    deviation, directions = principal(rows)
     kept = np.flatnonzero(deviation > 3e-4 * max(deviation.max(initial=0), 3e-4))[:most]
     axes = directions[kept].T / np.sqrt(deviation[kept]) if len(kept) else np.zeros((rows.shape[1], 1))
     return np.ascontiguousarray(axes, dtype=np.float32)

@@ -13,8 +13,8 @@ import numpy as np
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.pictures import opened
-from mllm_rec.encoders.content import ContentEncoder, Source, fault, files, in_threads, tried
-from mllm_rec.encoders.hub import chosen_device, content_of, fetched, gist, quiet
+from mllm_rec.encoders.content import ContentEncoder, Source, files, in_threads, queried_picture, where_readable
+from mllm_rec.encoders.hub import chosen_device, content_of, fetched, loading
 from mllm_rec.encoders.media import frames_of, sound_of
 from mllm_rec.encoders.text import item_texts
 from mllm_rec.errors import InputError
@@ -24,7 +24,7 @@ _SIDE = 512
 
 
 class ModelEncoder(ContentEncoder):
-    """A frozen model: pooled output of its last layer.
+    """A frozen model: pooled output of its last layer; on a GPU if there is one.
 
     Class attributes:
         processor: name of transformers' class that prepares inputs.
@@ -33,7 +33,6 @@ class ModelEncoder(ContentEncoder):
     Args:
         model: folder, or name on the hub.
         pooling: ``mean`` over the sequence or ``cls``, its first token; None: as suits the model.
-        device: ``cpu``, ``cuda``, ...; None: a GPU if there is one.
         batch_size: contents in one forward pass.
 
     Raises:
@@ -43,11 +42,11 @@ class ModelEncoder(ContentEncoder):
     processor: ClassVar[str]
     poolings: ClassVar[tuple[str, ...]] = ("mean", "cls")
 
-    def __init__(self, model: str, pooling: str | None = None, device: str | None = None, batch_size: int = 32):
+    def __init__(self, model: str, pooling: str | None = None, batch_size: int = 32):
         super().__init__(batch_size)
         if pooling not in (None, *self.poolings):
             raise InputError(f"pooling '{pooling}' is not known; choose one of {', '.join(self.poolings)}")
-        self.model, self.pooling, self.device = str(model), pooling, chosen_device(device)
+        self.model, self.pooling, self.device = str(model), pooling, chosen_device(None)
         self.folder = fetched(self.model, "an encoder is named by a model's folder or hub name")
 
     def spec(self) -> dict[str, Any]:
@@ -70,10 +69,8 @@ class ModelEncoder(ContentEncoder):
         """The model's configuration."""
         from transformers import AutoConfig
 
-        try:
+        with loading(f"'{self.model}' can't be read as a model"):
             return AutoConfig.from_pretrained(self.folder, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"'{self.model}' can't be read as a model: {gist(error)}") from error
 
     @cached_property
     def prepare(self) -> Any:
@@ -84,11 +81,8 @@ class ModelEncoder(ContentEncoder):
         """
         import transformers
 
-        try:
-            with quiet():
-                return getattr(transformers, self.processor).from_pretrained(self.folder, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise InputError(f"'{self.model}' has nothing that prepares its inputs: {gist(error)}") from error
+        with loading(f"'{self.model}' has nothing that prepares its inputs"):
+            return getattr(transformers, self.processor).from_pretrained(self.folder, trust_remote_code=False)
 
     @cached_property
     def loaded(self) -> Any:
@@ -98,20 +92,16 @@ class ModelEncoder(ContentEncoder):
             InputError: it can't be loaded, or weights are missing.
         """
         import torch
-        from safetensors import SafetensorError
         from transformers import AutoModel
 
-        try:
-            with quiet():
-                model, found = AutoModel.from_pretrained(
-                    self.folder,
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                    dtype="auto" if self.device != "cpu" else torch.float32,
-                    output_loading_info=True,
-                )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-            raise InputError(f"'{self.model}' can't be loaded as an encoder: {gist(error)}") from error
+        with loading(f"'{self.model}' can't be loaded as an encoder"):
+            model, found = AutoModel.from_pretrained(
+                self.folder,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype="auto" if self.device != "cpu" else torch.float32,
+                output_loading_info=True,
+            )
         # a pooler that was never trained is not read
         if missing := sorted(name for name in found["missing_keys"] if "pooler" not in name):
             raise InputError(f"'{self.model}' has no weights for {len(missing)} of its layers, like {missing[0]}; is the file complete?")
@@ -159,12 +149,7 @@ class ModelEncoder(ContentEncoder):
 
     def embed(self, contents: Sequence[bytes]) -> Iterable[np.ndarray | Exception]:
         """One forward pass over the batch; a content that can't be read takes no part in it."""
-        read = in_threads(self.opened, contents)
-        rows = iter(self.run(self.prepared(good)) if (good := [one for one in read if not isinstance(one, Exception)]) else ())
-        return [one if isinstance(one, Exception) else next(rows) for one in read]
-
-    def _query(self, read: Any) -> np.ndarray:
-        return self.run(self.prepared([read]))[0]
+        return where_readable(in_threads(self.opened, contents), lambda good: self.run(self.prepared(good)))
 
     @cached_property
     def _content(self) -> Any:
@@ -183,7 +168,7 @@ class TextModel(ModelEncoder):
     Args:
         pooling: ``mean``, ``cls``, ``max``, ``lasttoken``; None: as the folder says, else the mean.
         query, passage: prefixes of what is searched with and of what is found; None: as the folder says.
-        model, device, batch_size: see ``ModelEncoder``.
+        model, batch_size: see ``ModelEncoder``.
     """
 
     name = "text-model"
@@ -197,10 +182,9 @@ class TextModel(ModelEncoder):
         pooling: str | None = None,
         query: str | None = None,
         passage: str | None = None,
-        device: str | None = None,
         batch_size: int = 32,
     ):
-        super().__init__(model, pooling, device, batch_size)
+        super().__init__(model, pooling, batch_size)
         self.query, self.passage = query, passage
 
     def spec(self) -> dict[str, Any]:
@@ -223,21 +207,17 @@ class TextModel(ModelEncoder):
         Raises:
             InputError: it can't be loaded.
         """
-        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling
 
-        try:
-            with quiet():
-                model = SentenceTransformer(
-                    str(self.folder),
-                    device=self.device,
-                    trust_remote_code=False,
-                    local_files_only=True,
-                    model_kwargs={"use_safetensors": True},
-                )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, SafetensorError) as error:
-            raise InputError(f"'{self.model}' can't be loaded as an encoder of text: {gist(error)}") from error
+        with loading(f"'{self.model}' can't be loaded as an encoder of text"):
+            model = SentenceTransformer(
+                str(self.folder),
+                device=self.device,
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"use_safetensors": True},
+            )
         if self.pooling is not None:
             model[1] = Pooling(model[1].embedding_dimension, self.pooling)
         return model
@@ -305,19 +285,21 @@ class ImageModel(ModelEncoder):
         """
         if isinstance(query, str):
             return self._words(query)
-        read = tried(self.opened, query) if isinstance(query, bytes) else query.convert("RGB")
-        if isinstance(read, Exception):
-            raise InputError(f"the picture {fault(read)}") from read
-        return self._query(read)
+        return self.run(self.prepared([queried_picture(query, _SIDE)]))[0]
 
-    def _words(self, said: str) -> np.ndarray:
+    @cached_property
+    def tokenizer(self) -> Any:
+        """What prepares words for the text tower."""
         from transformers import AutoTokenizer
 
+        with loading(f"'{self.model}' has nothing that prepares its words"):
+            return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+
+    def _words(self, said: str) -> np.ndarray:
         if "words" not in self.queries:
             return super().encode_query(said)
         longest = self.config.text_config.max_position_embeddings
-        tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
-        return self.run(tokenizer([said], padding="max_length", truncation=True, max_length=longest, return_tensors="pt"))[0]
+        return self.run(self.tokenizer([said], padding="max_length", truncation=True, max_length=longest, return_tensors="pt"))[0]
 
 
 class AudioModel(ModelEncoder):
@@ -325,15 +307,15 @@ class AudioModel(ModelEncoder):
 
     Args:
         seconds: of a sound that are listened to, from its beginning.
-        model, pooling, device, batch_size: see ``ModelEncoder``.
+        model, pooling, batch_size: see ``ModelEncoder``.
     """
 
     name = "audio-model"
     unit = "sound"
     processor = "AutoFeatureExtractor"
 
-    def __init__(self, model: str, pooling: str | None = None, seconds: float = 30.0, device: str | None = None, batch_size: int = 8):
-        super().__init__(model, pooling, device, batch_size)
+    def __init__(self, model: str, pooling: str | None = None, seconds: float = 30.0, batch_size: int = 8):
+        super().__init__(model, pooling, batch_size)
         self.seconds = seconds
 
     def spec(self) -> dict[str, Any]:

@@ -83,12 +83,17 @@ class Projected(Encoder):
         """Mean and directions of ``(n, encoder's width)``."""
         width = rows.shape[1]
         self._mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32) if len(rows) else np.zeros(width, np.float32)
-        triangle = np.linalg.qr((rows - self._mean).astype(np.float64), mode="r")  # as wide as the rows, but not as many
-        _, length, directions = np.linalg.svd(triangle, full_matrices=False)
-        deviation = length / np.sqrt(max(1, len(rows)))
+        deviation, directions = principal(rows - self._mean)
         kept = np.flatnonzero(deviation > 1e-5 * max(deviation.max(initial=0), 1e-12))[: self.width]
         found = directions[kept].T / (deviation[kept] if self.kind == "whiten" else 1.0)
         self._directions = np.ascontiguousarray(found if len(kept) else np.zeros((width, 1)), dtype=np.float32)
 
     def _placed(self, rows: np.ndarray) -> np.ndarray:
         return (rows - self._mean) @ self._directions
+
+
+def principal(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Deviation of centered rows along each of their principal directions, most first, and the directions ``(directions, columns)``."""
+    triangle = np.linalg.qr(rows.astype(np.float64), mode="r")  # as wide as the rows, but not as many
+    _, length, directions = np.linalg.svd(triangle, full_matrices=False)
+    return length / np.sqrt(max(1, len(rows))), directions

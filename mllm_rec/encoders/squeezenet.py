@@ -14,7 +14,7 @@ from PIL import Image
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.files import digest
 from mllm_rec.data.pictures import opened
-from mllm_rec.encoders.content import ContentEncoder, Source, fault, files, in_threads, tried
+from mllm_rec.encoders.content import ContentEncoder, Source, files, in_threads, queried_picture, where_readable
 from mllm_rec.errors import InputError
 
 _SIDE = 227
@@ -69,9 +69,7 @@ class SqueezeNet(ContentEncoder):
     def embed(self, contents: Sequence[bytes]) -> list[np.ndarray | Exception]:
         """One forward pass over the batch."""
         read = in_threads(lambda content: pixels(opened(content, 2 * _SIDE)), contents)
-        good = [one for one in read if not isinstance(one, Exception)]
-        rows = iter(self._forward(np.stack(good)) if good else ())
-        return [one if isinstance(one, Exception) else next(rows) for one in read]
+        return where_readable(read, lambda good: self._forward(np.stack(good)))
 
     def encode_query(self, query: Any) -> np.ndarray:
         """``(512,)`` float32 vector of a picture, open or as the bytes of its file.
@@ -79,10 +77,7 @@ class SqueezeNet(ContentEncoder):
         Raises:
             InputError: it can't be read.
         """
-        read = tried(lambda content: opened(content, 2 * _SIDE), query) if isinstance(query, bytes) else query.convert("RGB")
-        if isinstance(read, Exception):
-            raise InputError(f"the picture {fault(read)}") from read
-        return self._forward(pixels(read)[None])[0]
+        return self._forward(pixels(queried_picture(query, 2 * _SIDE))[None])[0]
 
     def _forward(self, pictures: np.ndarray) -> np.ndarray:
         """``(batch, 512)`` of ``(batch, 3, 227, 227)``."""

@@ -202,19 +202,18 @@ def _check_inputs(path: Path, job: str, inputs: Mapping[str, int]) -> None:
     """Refuse inputs that a job doesn't give; a prompt may leave some out."""
     if job not in _jobs():
         raise InputError(f"{path}: there is no job '{job}'; there are {', '.join(_jobs())}")
-    given = yaml.safe_load(resources.path(f"{job}/v1.yaml").read_text(encoding="utf-8")).get("inputs") or {}
-    if strange := set(inputs) - set(given):
-        raise InputError(f"{path}: the job '{job}' gives no {', '.join(sorted(strange))}; it gives {', '.join(given)}")
+    if strange := set(inputs) - set(_jobs()[job]):
+        raise InputError(f"{path}: the job '{job}' gives no {', '.join(sorted(strange))}; it gives {', '.join(_jobs()[job])}")
 
 
 @functools.cache
-def _jobs() -> tuple[str, ...]:
-    """What a model is asked to do: those of our folders whose files say how to answer; the others hold words for people."""
+def _jobs() -> dict[str, tuple[str, ...]]:
+    """Inputs of what a model is asked to do: of those folders of ours whose files say how to answer; others hold words for people."""
     said = {
         path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8"))
         for path in sorted(resources.path("caption").parent.glob("*/v1.yaml"))
     }
-    return tuple(job for job, words in said.items() if "answer" in words)
+    return {job: tuple(words.get("inputs") or ()) for job, words in said.items() if "answer" in words}
 
 
 def all_prompts() -> list[Prompt]:
