@@ -104,7 +104,9 @@ def build_command(args: argparse.Namespace) -> Answer:
         split=args.split,
         domain=args.domain,
     )
-    return build(inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed, _loading(args), args.encoder)
+    return build(
+        inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed, _loading(args), args.encoder, args.chroma
+    )
 
 
 def captions_command(args: argparse.Namespace) -> Answer:
@@ -175,6 +177,13 @@ def recommend_command(args: argparse.Namespace) -> Answer:
     return recommend(workspace, args.user, args.like, args.words, args.k, args.exclude, args.explain, args.rerank, _asked_model(args))
 
 
+def search_command(args: argparse.Namespace) -> Answer:
+    """Items near words, a picture or a user's taste."""
+    from mllm_rec.pipeline import Workspace, search
+
+    return search(Workspace.open(args.workspace), args.words, args.image, args.user, args.k, args.chroma)
+
+
 def rerank_command(args: argparse.Namespace) -> Answer:
     """How much a model's opinion of the candidates is worth: retriever, model, both, and the best possible."""
     from mllm_rec.pipeline import Workspace
@@ -195,7 +204,7 @@ def chat_command(args: argparse.Namespace) -> Answer:
     from mllm_rec.pipeline import Workspace, advised, open_shop
 
     workspace = Workspace.open(args.workspace)
-    shop = advised(workspace, open_shop(workspace, args.exclude), _asked_model(args))
+    shop = advised(workspace, open_shop(workspace, args.exclude, args.chroma), _asked_model(args))
     from mllm_rec.chat import launch
 
     launch(shop, args.host, args.port, user=args.user)
@@ -334,6 +343,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--seeds", type=positive, default=1, metavar="N", help="train each system N times (default 1)")
     _model(added)
     _encoders(added)
+    _chroma(added)
     added.add_argument("--retry-failed", action="store_true", help="caption those pictures again that failed before")
     added = command("features", features_command, "example: mllm-rec features shop --near 4711 --sheet near.png")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
@@ -375,6 +385,12 @@ def _model(parser: argparse.ArgumentParser) -> None:
         "--dtype", choices=["float32", "bfloat16", "float16"], help="of the weights (default: as saved on a GPU, float32 on a CPU)"
     )
     parser.add_argument("--bits", type=int, choices=[8, 4], help="load the model in 8 bits, or in 4 on a GPU (bitsandbytes)")
+
+
+def _chroma(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--chroma", metavar="HOST:PORT", help="Chroma server of the vectors for search, or 'embedded' (default: where they were put last)"
+    )
 
 
 def _timeout(parser: argparse.ArgumentParser) -> None:
@@ -469,6 +485,13 @@ def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--all-users", action="store_true", help="a list for every user of the log")
     added.add_argument("--out", type=Path, metavar="FILE", help="with --all-users: .parquet or .csv (user_id, item_id, rank, score)")
     exclude(added)
+    added = command("search", search_command, 'examples: mllm-rec search shop "a warm lamp" and mllm-rec search shop --image photo.jpg')
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
+    added.add_argument("words", nargs="?", default="", metavar="WORDS", help="what is looked for")
+    added.add_argument("--image", type=Path, metavar="FILE", help="picture that the items should be like")
+    added.add_argument("--user", metavar="ID", help="user of the log whose taste they should suit")
+    added.add_argument("--k", type=positive, default=10, help="length of the list (default 10)")
+    _chroma(added)
     added = command("explain", explain_command, "example: mllm-rec explain shop --user 42 --item A17")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--user", required=True, metavar="ID", help="a user of the log")
@@ -480,6 +503,7 @@ def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     added.add_argument("--port", type=positive, default=7860, help="port (default 7860)")
     added.add_argument("--user", metavar="ID", help="talk as this user of the log (default: a new visitor)")
+    _chroma(added)
     _model(added)
     _timeout(added)
     exclude(added)

@@ -18,9 +18,10 @@ from mllm_rec.explain import Evidence, Explainer, Explanation, Met
 from mllm_rec.explain import Request as ExplainRequest
 from mllm_rec.explain.templates import clean, column_word, number_word
 from mllm_rec.recommender import Recommender
-from mllm_rec.retrieval.candidates import WORDS, Candidates, Ranked
+from mllm_rec.retrieval.candidates import Candidates, Ranked
 from mllm_rec.retrieval.columns import column_index
 from mllm_rec.retrieval.filters import And, In, Not, Or, columns, mask, unknown_columns
+from mllm_rec.retrieval.spaces import WORDS
 
 #: Badges on a card; characters of two sentences on it, of a title and of an alternative text that are carried on.
 MOST_BADGES, REASON, TITLE, ALT = 4, 64, 200, 120

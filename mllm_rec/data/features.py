@@ -20,6 +20,8 @@ class Features:
         values: ``(num_items, width)`` float32, rows in item order.
         present: ``(num_items,)`` bool: the item has this modality.
         spec: encoder, settings and source, enough to make the matrix again.
+        center: ``(width,)`` what likeness is measured around; None: the mean of the rows that are there. Rows that come later
+            keep it, so that those before them stay where they are.
 
     Raises:
         InputError: wrong shape, zero width, NaN or infinite values in a present row.
@@ -28,6 +30,7 @@ class Features:
     values: np.ndarray
     present: np.ndarray
     spec: Mapping[str, Any] = field(default_factory=dict)
+    center: np.ndarray | None = None
 
     def __post_init__(self):
         with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused with its row
@@ -42,8 +45,12 @@ class Features:
             raise InputError(
                 f"features have NaN or infinite values in {broken.sum()} rows, the first is row {int(broken.argmax())}; mark such rows as missing or mend them"
             )
+        center = self.center
+        if center is None:
+            center = values[present].mean(axis=0) if present.any() else np.zeros(values.shape[1], np.float32)
         object.__setattr__(self, "values", np.where(present[:, None], values, np.float32(0)))
         object.__setattr__(self, "present", present)
+        object.__setattr__(self, "center", np.asarray(center, dtype=np.float32))
 
     @property
     def width(self) -> int:
@@ -55,9 +62,8 @@ class Features:
         from safetensors.numpy import save_file
 
         with atomic(path) as temporary:
-            save_file(
-                {"values": self.values, "present": self.present}, temporary, metadata={"spec": json.dumps(dict(self.spec), sort_keys=True)}
-            )
+            arrays = {"values": self.values, "present": self.present, "center": np.asarray(self.center)}
+            save_file(arrays, temporary, metadata={"spec": json.dumps(dict(self.spec), sort_keys=True)})
 
     @classmethod
     def load(cls, path: Path) -> "Features":
@@ -70,8 +76,8 @@ class Features:
 
         try:
             with safe_open(path, framework="numpy") as file:
-                values, present = file.get_tensor("values"), file.get_tensor("present")
+                values, present, center = (file.get_tensor(name) for name in ("values", "present", "center"))
                 spec = json.loads(file.metadata()["spec"])
         except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path} can't be read as features that 'mllm-rec build' wrote: {error}; build them again") from error
-        return cls(values, present, spec)
+        return cls(values, present, spec, center)

@@ -8,6 +8,7 @@ from mllm_rec.pipeline.finetune import finetune
 from mllm_rec.pipeline.ingest import Inputs
 from mllm_rec.pipeline.recommend import explain_item, recommend, recommend_all
 from mllm_rec.pipeline.runs import evaluate_workspace
+from mllm_rec.pipeline.search import search
 from mllm_rec.pipeline.serve import open_shop
 from mllm_rec.pipeline.workspace import Workspace
 
@@ -25,5 +26,6 @@ __all__ = [
     "open_shop",
     "recommend",
     "recommend_all",
+    "search",
     "train",
 ]

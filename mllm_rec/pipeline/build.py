@@ -15,6 +15,7 @@ from mllm_rec.pipeline.caption import caption
 from mllm_rec.pipeline.encode import encode, named_encoders
 from mllm_rec.pipeline.ingest import Inputs, ingest
 from mllm_rec.pipeline.runs import CHOICE, Runs, default_systems, parsed, train_all
+from mllm_rec.pipeline.search import index
 from mllm_rec.pipeline.serve import serve
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.systems import SYSTEMS, system_class
@@ -33,6 +34,7 @@ def build(
     retry_failed: bool = False,
     loading: Loading = Loading(),
     encoders: Mapping[str, str] | None = None,
+    chroma: str | None = None,
 ) -> tuple[dict[str, Any], str]:
     """From files to a system that answers; interrupted, the same call goes on where it stopped.
 
@@ -47,6 +49,7 @@ def build(
         retry_failed: caption those pictures again that failed before.
         loading: device and precision of the model that captions.
         encoders: by modality, see ``chosen_encoder``; the usual ones for those that are not named.
+        chroma: HOST:PORT of a server that holds the vectors for search, or "embedded"; None: where they were written last.
 
     Returns:
         What was made, as JSON-like values and as text.
@@ -71,6 +74,8 @@ def build(
         usual = list(SYSTEMS) if inputs.source in COMPARED else default_systems(num_items, features, likes)
         _say("training")
         rows = trained(workspace, systems or [*usual, *(name for name in SYSTEMS if workspace.seeds(name))], seeds)
+        _say("indexing")
+        index(workspace, chroma)
     manifest, serving = workspace.manifest(), read_json(workspace.serving)
     value = {
         "workspace": str(workspace.root),
@@ -111,6 +116,7 @@ def train(workspace: Workspace, systems: Sequence[str], seeds: int, settings: Ma
                 raise
         others = [name for name in SYSTEMS if workspace.seeds(name) and name not in systems]
         rows = trained(workspace, [*others, *systems], seeds)
+        index(workspace)
     shown = [row for row in rows if row["system"] in systems]
     serving = read_json(workspace.serving)["system"]
     return {"systems": shown, "serving": serving}, "\n".join([*map(_row, shown), f"serving: {serving}"])

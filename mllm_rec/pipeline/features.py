@@ -13,7 +13,7 @@ from mllm_rec.data.files import atomic
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.sheet import strips
 from mllm_rec.pipeline.workspace import Workspace
-from mllm_rec.retrieval.candidates import Space
+from mllm_rec.retrieval.spaces import Space
 
 #: Nearest items that are shown of each feature.
 NEAREST = 6

@@ -22,6 +22,7 @@ from mllm_rec.pipeline.runs import CHOICE, Runs, positions
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.recommender import Recommender, create, with_settings
 from mllm_rec.retrieval.candidates import Candidates
+from mllm_rec.retrieval.index import Index
 from mllm_rec.systems import system_class
 
 #: Parts of the log that the serving system learns: all.
@@ -66,12 +67,13 @@ def serving_system(workspace: Workspace, data: Dataset) -> Recommender:
     return system.eval()
 
 
-def open_shop(workspace: Workspace, exclude: Path | None = None) -> Shop:
+def open_shop(workspace: Workspace, exclude: Path | None = None, server: str | None = None) -> Shop:
     """Everything that answers: catalog, vocabulary, system, candidates, explainer.
 
     Args:
         workspace: built.
         exclude: file of item ids that are never shown, one a line.
+        server: of the index, see ``Index``.
 
     Raises:
         InputError: the build is not complete, or the file can't be read.
@@ -88,7 +90,7 @@ def open_shop(workspace: Workspace, exclude: Path | None = None) -> Shop:
         vocabulary=Vocabulary(catalog, domain),
         data=data,
         system=system,
-        candidates=Candidates(catalog, data, system, encoders),
+        candidates=Candidates(catalog, data, system, encoders, Index(workspace.index, server)),
         explainer=Explainer(catalog, data),
         hidden=positions(workspace, data).numpy(),
         excluded=excluded(catalog, exclude),

@@ -92,6 +92,11 @@ class Workspace:
         """The system that answers, trained on the whole log."""
         return self.root / "serving"
 
+    @property
+    def index(self) -> Path:
+        """Vectors for search, Chroma."""
+        return self.root / "index"
+
     def run(self, system: str, seed: int) -> Path:
         """Folder of one trained system."""
         return self.root / "runs" / system / str(seed)

@@ -16,20 +16,17 @@ from torch import Tensor
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.dataset import Dataset
-from mllm_rec.data.features import Features
 from mllm_rec.encoders import Encoder
 from mllm_rec.recommender import Query, Recommender
-from mllm_rec.retrieval.columns import column_index
+from mllm_rec.retrieval.index import Index
+from mllm_rec.retrieval.search import BEST, Search
+from mllm_rec.retrieval.spaces import Space, word_share
 
 if TYPE_CHECKING:
     from PIL import Image
 
-#: Candidates that each channel brings.
-BEST = 200
 #: Weight of a channel of standard deviation 1: what a person says now counts more than what is known of their taste.
 WEIGHTS = {"taste": 1.0, "liked": 0.5, "words": 2.0, "like": 3.0, "picture": 3.0, "wishes": 2.0}
-#: Words of the wishes that are looked for one by one, the last said.
-WORDS = 40
 #: Warm neighbors that a cold item takes its score from, and items compared with each other at once.
 NEIGHBORS, BLOCK = 10, 1024
 
@@ -75,34 +72,6 @@ class Ranked:
         return Ranked(self.items[rows], self.scores[rows], {name: values[rows] for name, values in self.parts.items()})
 
 
-class Space:
-    """One feature as unit vectors around their mean, so that a product is a likeness; a missing item is like nothing.
-
-    Args:
-        features: of every item.
-        encoder: puts words or pictures among them; None: only items have a place.
-    """
-
-    def __init__(self, features: Features, encoder: Encoder | None = None):
-        self.present, self.encoder = features.present, encoder
-        self._center = features.values[features.present].mean(axis=0) if features.present.any() else np.zeros(features.width, np.float32)
-        self.unit = _unit(features.values - self._center) * features.present[:, None]
-
-    def near_items(self, items: Sequence[int] | np.ndarray) -> np.ndarray:
-        """``(num_items,)`` mean likeness to the items that have this feature; zeros where none has."""
-        known = [int(item) for item in items if self.present[item]]
-        return self.unit @ self.unit[known].mean(axis=0) if known else np.zeros(len(self.unit), np.float32)
-
-    def near_query(self, query: Any) -> np.ndarray | None:
-        """``(num_items,)`` likeness to words or a picture; None where the encoder knows nothing of it."""
-        vector = self.encoder.encode_query(query) if self.encoder is not None else np.zeros(1)
-        return self.unit @ _unit(vector - self._center) if vector.any() else None
-
-    def understands(self, query: str) -> bool:
-        """Whether "words" or a "picture" can be put among the items."""
-        return self.encoder is not None and query in self.encoder.queries
-
-
 class Candidates:
     """Ranks the items that are allowed.
 
@@ -111,11 +80,20 @@ class Candidates:
         data: the whole log and the features, items in catalog order.
         system: the recommender that serves, trained on ``data``.
         encoders: by feature, those that understand queries.
+        index: of the same features; None: what is near words or a picture is found by looking at every item.
     """
 
-    def __init__(self, catalog: Catalog, data: Dataset, system: Recommender, encoders: Mapping[str, Encoder] | None = None):
+    def __init__(
+        self,
+        catalog: Catalog,
+        data: Dataset,
+        system: Recommender,
+        encoders: Mapping[str, Encoder] | None = None,
+        index: Index | None = None,
+    ):
         self.catalog, self.data, self.system = catalog, data, system.eval()
         self.spaces = {name: Space(features, (encoders or {}).get(name)) for name, features in data.features.items()}
+        self.search = Search(catalog, self.spaces, index)
 
     def finds(self, words: str) -> bool:
         """Whether words tell any two items apart: a title or a text has one of them, or an encoder knows one."""
@@ -129,13 +107,13 @@ class Candidates:
     def rank(self, request: Request, k: int) -> Ranked:
         """The best ``k`` of the allowed items, fewer where fewer are allowed; equal scores in catalog order."""
         channels = self._channels(request)
-        scored = self._scored(request, channels, self._candidates(channels, request.allowed))
+        scored = self._scored(request, channels, self._candidates(channels, request))
         return scored.rows(np.lexsort((scored.items, -np.round(scored.scores, 9)))[:k])
 
     def measure(self, request: Request, items: Sequence[int]) -> Ranked:
         """The given items in the given order, allowed or not, scored among the candidates of the request."""
         channels, asked = self._channels(request), np.asarray(items, dtype=np.int64)
-        scored = self._scored(request, channels, np.union1d(self._candidates(channels, request.allowed), asked))
+        scored = self._scored(request, channels, np.union1d(self._candidates(channels, request), asked))
         return scored.rows(np.searchsorted(scored.items, asked))
 
     def _scored(self, request: Request, channels: Mapping[str, np.ndarray], chosen: np.ndarray) -> Ranked:
@@ -185,13 +163,8 @@ class Candidates:
         }
 
     def _words(self, words: str) -> np.ndarray:
-        """Likeness in the spaces of words, and the share of the words, rare ones counting more, that stand in an item's title or texts."""
-        columns = [column_index(self.catalog, name) for name, column in self.catalog.columns.items() if column.kind == "text"]
-        said = [
-            np.logical_or.reduce([column.contains((word,)) for column in columns]) for word in list(dict.fromkeys(words.split()))[-WORDS:]
-        ]
-        rarity = np.array([np.log((1 + len(self.catalog)) / (1 + found.sum())) if found.any() else 0.0 for found in said])
-        return self._mean(self._near("words", words)) + rarity @ np.stack(said) / max(rarity.sum(), 1e-9)
+        """Likeness in the spaces of words, and ``word_share``."""
+        return self._mean(self._near("words", words)) + word_share(self.catalog, words)
 
     def _near(self, query: str, given: Any) -> list[np.ndarray]:
         """Likeness to words or a picture, in each space that understands them."""
@@ -201,12 +174,14 @@ class Candidates:
     def _mean(self, channels: Sequence[np.ndarray]) -> np.ndarray:
         return np.stack(channels).astype(np.float64).mean(axis=0) if channels else np.zeros(len(self.catalog))
 
-    def _candidates(self, channels: Mapping[str, np.ndarray], allowed: np.ndarray) -> np.ndarray:
-        """Positions, ascending: every allowed item while there are few, else the best of each channel."""
-        open_rows = np.flatnonzero(allowed)
+    def _candidates(self, channels: Mapping[str, np.ndarray], request: Request) -> np.ndarray:
+        """Positions, ascending: every allowed item while there are few, else the best of each channel and what the search finds."""
+        open_rows = np.flatnonzero(request.allowed)
         if len(open_rows) <= BEST or not channels:
             return open_rows
         best = [open_rows[np.argpartition(-values[open_rows], BEST - 1)[:BEST]] for values in channels.values()]
+        if request.words.strip() or request.picture is not None:
+            best.append(self.search.find(request.allowed, BEST, request.words, request.picture).items)
         return np.unique(np.concatenate(best))
 
     # Parts: what a channel is made of
@@ -270,7 +245,3 @@ def _query(request: Request) -> Query:
 def _standard(values: np.ndarray) -> np.ndarray:
     """Mean 0 and standard deviation 1, so that no feature rules by its spread; zeros where all are the same."""
     return (values - values.mean()) / max(float(values.std()), 1e-9) if np.ptp(values) > 0 else np.zeros(len(values))
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-9)
