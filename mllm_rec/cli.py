@@ -109,6 +109,20 @@ def build_command(args: argparse.Namespace) -> Answer:
     )
 
 
+def update_command(args: argparse.Namespace) -> Answer:
+    """Take in new and changed items and interactions, without training."""
+    from mllm_rec.pipeline import Workspace, update
+
+    return update(Workspace.open(args.workspace), args.items, args.interactions, args.images, args.map, args.retrain, args.chroma)
+
+
+def forget_command(args: argparse.Namespace) -> Answer:
+    """Take a user out of a workspace, everywhere."""
+    from mllm_rec.pipeline import Workspace, forget
+
+    return forget(Workspace.open(args.workspace), args.user)
+
+
 def captions_command(args: argparse.Namespace) -> Answer:
     """What the multimodal model said of every picture."""
     from mllm_rec.pipeline import Workspace, captions
@@ -345,6 +359,19 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _encoders(added)
     _chroma(added)
     added.add_argument("--retry-failed", action="store_true", help="caption those pictures again that failed before")
+    added = command("update", update_command, "example: mllm-rec update shop --items new.csv --interactions yesterday.csv")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
+    added.add_argument("--items", type=Path, metavar="FILE", help="new and changed items, columns as in the build")
+    added.add_argument("--interactions", type=Path, metavar="FILE", help="what was liked since")
+    added.add_argument("--images", type=Path, metavar="DIR", help="folder that image paths are relative to (default: the build's)")
+    added.add_argument(
+        "--map", type=pairs, action=Merge, default={}, metavar="FIELD=COLUMN,..", help="names of columns that the build did not have"
+    )
+    added.add_argument("--retrain", action="store_true", help="train every system again ('mllm-rec doctor W' says when it pays)")
+    _chroma(added)
+    added = command("forget", forget_command, "example: mllm-rec forget shop 4711")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
+    added.add_argument("user", metavar="USER", help="id of the user")
     added = command("features", features_command, "example: mllm-rec features shop --near 4711 --sheet near.png")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--near", metavar="ITEM", help="name the nearest items of one by each feature")

@@ -114,6 +114,27 @@ class Catalog:
         name = self.table["image"].iat[row] if "image" in self.table else None
         return self.root / name if isinstance(name, str) else None
 
+    def rows(self, chosen: np.ndarray) -> "Catalog":
+        """The chosen rows alone."""
+        return Catalog(self.table.iloc[chosen], self.columns, self.root)
+
+    def updated(self, other: "Catalog") -> "Catalog":
+        """With the rows of another: those of ids that are here take their place in the columns that both have, the rest are appended."""
+        there = np.array([self.positions.get(item, -1) for item in other.item_ids])
+        new = np.flatnonzero(there < 0)
+        table = {}
+        for name, column in self.columns.items():
+            values = [*self.table[name].tolist(), *([True if name == "available" else None] * len(new))]
+            given = other.table[name].tolist() if name in other.table else [None] * len(other)
+            if name in other.table:
+                for row, value in zip(there, given, strict=True):
+                    if row >= 0:
+                        values[row] = value
+                values[len(self) :] = [given[row] for row in new]
+            kind = {"number": np.float64, "boolean": bool, "date": "datetime64[ns]"}.get(column.kind, object)
+            table[name] = pd.Series(values, dtype=object).where(lambda cells: cells.notna(), None).astype(kind)  # type: ignore[call-overload]
+        return Catalog(pd.DataFrame(table), self.columns, self.root)
+
     def named(self, row: int) -> dict[str, tuple[str, ...]]:
         """The named values that are known of an item, by column: its categories, ordinals and sets."""
         found: dict[str, tuple[str, ...]] = {}

@@ -65,6 +65,14 @@ class Dataset:
         items = Catalog.load(workspace / "catalog.parquet").item_ids
         return cls(items, pd.unique(log["user_id"]), Interactions.load(workspace, *(parts or ("train",))), features)
 
+    def first(self, num_users: int, num_items: int) -> "Dataset":
+        """The first users and items alone, with what stands between them in ``edges``."""
+        features = {name: one.rows(np.arange(num_items)) for name, one in self.features.items()}
+        nothing = Interactions(pd.DataFrame(columns=["user_id", "item_id"]))
+        part = Dataset(self.items[:num_items], self.users[:num_users], nothing, features)
+        part.edges = self.edges[:, (self.edges[0] < num_users) & (self.edges[1] < num_items)]
+        return part
+
     @property
     def num_users(self) -> int:
         """Users of the whole log."""

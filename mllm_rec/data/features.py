@@ -52,6 +52,30 @@ class Features:
         object.__setattr__(self, "present", present)
         object.__setattr__(self, "center", np.asarray(center, dtype=np.float32))
 
+    def rows(self, chosen: np.ndarray) -> "Features":
+        """The chosen rows alone."""
+        return Features(self.values[chosen], self.present[chosen], self.spec, self.center)
+
+    def padded(self, num_items: int) -> "Features":
+        """With missing rows at the end, up to ``num_items``."""
+        more = num_items - len(self.values)
+        values, present = np.pad(self.values, ((0, more), (0, 0))), np.pad(self.present, (0, more))
+        return Features(values, present, self.spec, self.center)
+
+    def replaced(self, rows: np.ndarray, by: "Features") -> "Features":
+        """With other rows at ``rows``, ``(n,)``; what likeness is measured around stays.
+
+        Raises:
+            InputError: they have another width.
+        """
+        if by.present.any() and by.width != self.width:
+            raise InputError(
+                f"the new rows have {by.width} numbers, the feature has {self.width}; 'mllm-rec update W --retrain' makes all anew"
+            )
+        values, present = self.values.copy(), self.present.copy()
+        values[rows], present[rows] = by.values if by.width == self.width else 0.0, by.present
+        return Features(values, present, self.spec, self.center)
+
     @property
     def width(self) -> int:
         """Columns of ``values``."""

@@ -42,10 +42,11 @@ class Interactions:
 
     @classmethod
     def load(cls, workspace: Path | str, *parts: str) -> "Interactions":
-        """Chosen parts of a workspace's log: "train", "validation", "test", "seen" (hidden, but no interaction).
+        """Chosen parts of a workspace's log: "train", "validation", "test", "since" (came after training), "seen" (hidden, but no
+        interaction), "forgotten" (empty).
 
         Without ``parts``: every interaction, but not what was only seen.
         """
         table = pd.read_parquet(Path(workspace) / "interactions.parquet")
-        chosen = table["part"].isin(parts) if parts else table["part"] != "seen"
+        chosen = table["part"].isin(parts) if parts else ~table["part"].isin(["seen", "forgotten"])
         return cls(table[chosen].drop(columns="part").reset_index(drop=True))

@@ -53,6 +53,14 @@ class Encoder:
         """
         raise NotImplementedError
 
+    def encode_new(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
+        """Features of items that came later, in the space that ``encode`` made or ``restore`` took up: nothing is learned anew.
+
+        Raises:
+            InputError: this encoder can't.
+        """
+        raise InputError(f"'{self.name}' has no features of items that came later; 'mllm-rec update W --retrain' makes all anew")
+
     def encode_query(self, query: Any) -> np.ndarray:
         """``(width,)`` float32 vector of a query, in the space of the features; zero where it says nothing we know.
 

@@ -12,6 +12,8 @@ from mllm_rec.encoders.store import Store
 
 #: Standardized numbers are cut here, in standard deviations, so that one odd price is not all that counts.
 _FURTHEST = 4.0
+#: Kinds that are encoded as words, and as numbers.
+WORDS, NUMBERS = ("category", "set"), ("number", "date", "ordinal")
 
 
 class Attributes(Encoder):
@@ -32,12 +34,23 @@ class Attributes(Encoder):
     def __init__(self, min_count: int = 2, most_values: int = 512):
         super().__init__()
         self.min_count, self.most_values = min_count, most_values
-        #: What each column of the features says, such as ``genres=Comedy``, ``price`` or ``price unknown``.
-        self.names: list[str] = []
+        #: Of each column that is encoded its values (words), or its mean, deviation and whether a gap is told apart (numbers).
+        self._learned: dict[str, Any] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """What each column of the features says, such as ``genres=Comedy``, ``price`` or ``price unknown``."""
+        said: list[str] = []
+        for name, learned in self._learned.items():
+            if isinstance(learned, list):
+                said += [f"{name}={value}" for value in learned]
+            else:
+                said += [name, f"{name} unknown"] if learned["gaps"] else [name]
+        return said
 
     def spec(self) -> dict[str, Any]:
         """Settings and version."""
-        return {"encoder": self.name, "version": 1, "min_count": self.min_count, "most_values": self.most_values}
+        return {"encoder": self.name, "version": 2, "min_count": self.min_count, "most_values": self.most_values}
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> "Attributes":
@@ -46,26 +59,33 @@ class Attributes(Encoder):
 
     def encode(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
         """Features of every item; nothing is stored, it takes moments."""
+        kept = self._kept(catalog)
+        self._learned = {}
+        for column in catalog.attributes.values():
+            if column.kind in WORDS and column.name in kept:
+                self._learned[column.name] = kept[column.name]
+            elif column.kind in NUMBERS:
+                self._learned[column.name] = _scale(_numbers(catalog, column))
+        return self.encode_new(catalog)
+
+    def encode_new(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
+        """Features of items that came later: values that were unknown then have no place."""
         present = np.zeros(len(catalog), dtype=bool)
         blocks: list[np.ndarray] = []
-        self.names = []
-        kept = self._kept(catalog)
         for column in catalog.attributes.values():
-            if column.kind in ("category", "set"):
+            learned = self._learned.get(column.name)
+            if column.kind in WORDS:
                 rows = _value_lists(catalog, column)
                 present |= np.fromiter(map(bool, rows), dtype=bool, count=len(rows))
-                if common := kept.get(column.name):
-                    blocks.append(_multi_hot(rows, common))
-                    self.names += [f"{column.name}={value}" for value in common]
-            elif column.kind in ("number", "date", "ordinal"):
+                if learned:
+                    blocks.append(_multi_hot(rows, learned))
+            elif column.kind in NUMBERS and learned:
                 numbers = _numbers(catalog, column)
                 known = np.isfinite(numbers)
                 present |= known
-                blocks.append(_standardized(numbers, known)[:, None])
-                self.names.append(column.name)
-                if 0 < known.sum() < len(known):
+                blocks.append(_standardized(numbers, known, learned)[:, None])
+                if learned["gaps"]:
                     blocks.append((~known).astype(np.float32)[:, None])
-                    self.names.append(f"{column.name} unknown")
         if not blocks:
             return Features(np.zeros((len(catalog), 1), np.float32), np.zeros(len(catalog), bool), self.spec())
         values = np.concatenate(blocks, axis=1)
@@ -73,19 +93,19 @@ class Attributes(Encoder):
         return Features(values / np.where(length > 0, length, 1), present, self.spec())
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Names of the columns."""
-        return {}, {"names": self.names}
+        """What was learned of each column."""
+        return {}, {"learned": list(self._learned.items())}
 
     def restore(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
-        """Take up the names."""
-        self.names = values["names"]
+        """Take up what ``state`` gave."""
+        self._learned = dict(values["learned"])
 
     def _kept(self, catalog: Catalog) -> dict[str, list[str]]:
         """Values of each column that get a place of their own."""
         counts = {
             (column.name, value): count
             for column in catalog.attributes.values()
-            if column.kind in ("category", "set")
+            if column.kind in WORDS
             for value, count in Counter(value for row in _value_lists(catalog, column) for value in row).items()
             if count >= min(self.min_count, len(catalog))
         }
@@ -127,10 +147,15 @@ def _numbers(catalog: Catalog, column: Column) -> np.ndarray:
     return np.log1p(np.maximum(numbers, 0)) if column.name == "price" else numbers
 
 
-def _standardized(numbers: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Mean 0 and deviation 1 over what is known, cut at the furthest; 0 where unknown or all alike."""
-    if not known.any():
-        return np.zeros(len(numbers), dtype=np.float32)
-    mean, deviation = numbers[known].mean(), numbers[known].std()
+def _scale(numbers: np.ndarray) -> dict[str, Any]:
+    """Mean and deviation of what is known, and whether some are known and others not."""
+    known = np.isfinite(numbers)
+    mean, deviation = (float(numbers[known].mean()), float(numbers[known].std())) if known.any() else (0.0, 0.0)
+    return {"mean": mean, "deviation": deviation, "gaps": bool(0 < known.sum() < len(known))}
+
+
+def _standardized(numbers: np.ndarray, known: np.ndarray, scale: dict[str, Any]) -> np.ndarray:
+    """Mean 0 and deviation 1 over what was known, cut at the furthest; 0 where unknown or all were alike."""
+    mean, deviation = scale["mean"], scale["deviation"]
     scaled = (np.where(known, numbers, mean) - mean) / (deviation if deviation > 1e-9 * max(1.0, abs(mean)) else np.inf)
     return np.clip(scaled, -_FURTHEST, _FURTHEST).astype(np.float32)

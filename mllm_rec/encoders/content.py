@@ -63,6 +63,13 @@ class ContentEncoder(Encoder):
 
     def encode(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
         """Features of every item."""
+        return self._encoded(catalog, store, progress, self.learn)
+
+    def encode_new(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
+        """Features of items that came later, placed by what was learned before."""
+        return self._encoded(catalog, store, progress, lambda embedded: None)
+
+    def _encoded(self, catalog: Catalog, store: Store | None, progress: bool, learn: Callable[[np.ndarray], None]) -> Features:
         from threadpoolctl import threadpool_limits
 
         sources = self.sources(catalog)
@@ -72,7 +79,7 @@ class ContentEncoder(Encoder):
         contents = sorted(found.keys() - faults.keys())  # learned in this order, whatever the catalog's
         embedded = np.stack([found[key] for key in contents]) if contents else np.zeros((0, self.embedded_width), np.float32)
         with threadpool_limits(1):  # the order of sums, and so the last bits, would depend on the number of threads
-            self.learn(embedded)
+            learn(embedded)
             vectors = self.place(embedded)
         places = {key: place for place, key in enumerate(contents)}
         place = np.array([places.get(keys[source], -1) if source else -1 for source in sources])

@@ -62,6 +62,12 @@ class Projected(Encoder):
             self._learn(found.values[found.present])
             return Features(self._placed(found.values) * found.present[:, None], found.present, self.spec())
 
+    def encode_new(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
+        """Features of items that came later, in the same directions."""
+        found = self.encoder.encode_new(catalog, store, progress)
+        self.problems = self.encoder.problems
+        return Features(self._placed(found.values) * found.present[:, None], found.present, self.spec())
+
     def encode_query(self, query: Any) -> np.ndarray:
         """``(width,)`` float32 vector of a query; zero where the encoder knows nothing of it."""
         vector = self.encoder.encode_query(query)

@@ -62,17 +62,18 @@ class Text(Encoder):
 
     def encode(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
         """Features of every item; nothing is stored: the vocabulary depends on all items, and it takes seconds."""
-        parts = _parts(catalog)
-        with tqdm(total=len(parts) * len(catalog), desc="text", unit="field", disable=not progress) as bar:
-            said = [[self._words(text, bar) for text in part] for part in parts]
+        said = self._read(catalog, progress)
         items = Counter(word for fields in zip(*said, strict=True) for word in set(chain(*fields)))
         kept = sorted(sorted(items, key=lambda word: (-items[word], word))[: self.most_words])
         self._vocabulary = {word: place for place, word in enumerate(kept)}
         self._idf = np.array([np.log((1 + len(catalog)) / items[word]) for word in kept], dtype=np.float32)
-        weighted = _unit_rows(sum((self._weighted(part) for part in said[1:]), self._weighted(said[0])))
+        weighted = self._joined(said)
         self._components = _components(weighted, self.width)
-        values = _unit(weighted @ self._components)
-        return Features(values, (values != 0).any(axis=1), self.spec())
+        return self._of(weighted)
+
+    def encode_new(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
+        """Features of items that came later, of the words that are known."""
+        return self._of(self._joined(self._read(catalog, progress)))
 
     def encode_query(self, query: str) -> np.ndarray:
         """``(width,)`` float32 vector of words, of length 1; zero where no word is known."""
@@ -88,6 +89,20 @@ class Text(Encoder):
         """Take up what ``state`` gave."""
         self._vocabulary = {word: place for place, word in enumerate(values["vocabulary"])}
         self._idf, self._components = arrays["idf"], arrays["components"]
+
+    def _read(self, catalog: Catalog, progress: bool) -> list[list[list[str]]]:
+        """By part of ``_parts`` the words of each item."""
+        parts = _parts(catalog)
+        with tqdm(total=len(parts) * len(catalog), desc="text", unit="field", disable=not progress) as bar:
+            return [[self._words(text, bar) for text in part] for part in parts]
+
+    def _joined(self, said: list[list[list[str]]]) -> "csr_array":
+        """``(num_items, vocabulary)``: the parts added, rows of length 1."""
+        return _unit_rows(sum((self._weighted(part) for part in said[1:]), self._weighted(said[0])))
+
+    def _of(self, weighted: "csr_array") -> Features:
+        values = _unit(weighted @ self._components)
+        return Features(values, (values != 0).any(axis=1), self.spec())
 
     def _words(self, text: str, bar: tqdm | None = None) -> list[str]:
         if bar is not None:

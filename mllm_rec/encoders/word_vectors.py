@@ -66,8 +66,11 @@ class WordVectors(Encoder):
         self._rows, self._vectors = _read(self.path, counts, self.most_words)
         total = max(1, counts.total())
         self._weights = np.array([self.smooth / (self.smooth + counts[word] / total) for word in self._rows], dtype=np.float32)
-        values = np.stack([self._mean(text) for text in said])
-        return Features(values, (values != 0).any(axis=1), self.spec())
+        return self._of(said)
+
+    def encode_new(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
+        """Features of items that came later, of the words that are known."""
+        return self._of([words(text) for text in item_texts(catalog)])
 
     def encode_query(self, query: str) -> np.ndarray:
         """``(width,)`` float32 vector of words; zero where none is known."""
@@ -81,6 +84,10 @@ class WordVectors(Encoder):
         """Take up what ``state`` gave."""
         self._rows = {word: row for row, word in enumerate(values["words"])}
         self._vectors, self._weights = arrays["vectors"].astype(np.float32), arrays["weights"]
+
+    def _of(self, said: list[list[str]]) -> Features:
+        values = np.stack([self._mean(text) for text in said])
+        return Features(values, (values != 0).any(axis=1), self.spec())
 
     def _mean(self, said: list[str]) -> np.ndarray:
         rows = [self._rows[word] for word in said if word in self._rows]

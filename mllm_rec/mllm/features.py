@@ -10,8 +10,7 @@ from torch import Tensor
 
 from mllm_rec.data.catalog import Catalog, Column
 from mllm_rec.data.features import Features
-from mllm_rec.encoders.attributes import Attributes
-from mllm_rec.encoders.text import Text
+from mllm_rec.encoders import Encoder
 from mllm_rec.interaction.bridge import item_attribute_graph, propagate
 from mllm_rec.mllm.caption import Caption, calibrated
 from mllm_rec.mllm.schema import PROSE, UNKNOWN, CaptionSchema
@@ -114,23 +113,35 @@ def enriched(catalog: Catalog, table: pd.DataFrame, schema: CaptionSchema) -> Ca
 
 
 def caption_features(
-    catalog: Catalog, captions: Mapping[int, Caption], table: pd.DataFrame, schema: CaptionSchema, spec: Mapping[str, Any]
+    catalog: Catalog,
+    table: pd.DataFrame,
+    schema: CaptionSchema,
+    spec: Mapping[str, Any],
+    encoders: tuple[Encoder, Encoder],
+    new: bool = False,
 ) -> Features:
     """The feature ``caption``: the sentence as a text vector beside the fields as an attribute vector, each of length 1.
 
-    A sentence that the table leaves out counts as none.
     The attribute vector takes in what the item-attribute graph brings in two hops: of items that share values, rare ones
     more, the other values too. An item without a caption, or of which nothing is known, is missing.
+
+    Args:
+        catalog: the items.
+        table: of ``caption_table``.
+        schema: its fields.
+        spec: what determines the captions.
+        encoders: of the sentence and of the fields. They learn from these captions, or, ``new``, have learned from earlier ones.
+        new: see ``encoders``.
     """
     values = by_item(table, catalog)
     frame = pd.DataFrame({"item_id": catalog.item_ids})
-    kept = set(table.loc[table["field"] == PROSE, "item_id"])
-    frame["title"] = [captions[row].sentence if item_id in kept else "" for row, item_id in enumerate(catalog.item_ids)]
+    sentences = table[table["field"] == PROSE].set_index("item_id")["value"].to_dict()
+    frame["title"] = [sentences.get(item_id, "") for item_id in catalog.item_ids]
     for name, field in schema.fields.items():
         known = values.get(name, [()] * len(catalog))
         frame[name] = pd.Series([(one if field.many else one[0]) if one else None for one in known], dtype=object)
     seen = Catalog(frame, {name: "set" if field.many else "category" for name, field in schema.fields.items()})
-    text, attributes = (encoder.encode(seen).values for encoder in (Text(), Attributes()))
+    text, attributes = ((one.encode_new(seen) if new else one.encode(seen)).values for one in encoders)
     known_rows = np.array([any(rows[row] for rows in values.values()) for row in range(len(catalog))], dtype=bool)
     reached = _two_hops(table, catalog, torch.from_numpy(attributes)).numpy()
     joined = np.concatenate([text, _unit(attributes + SHARED * reached)], axis=1)

@@ -84,6 +84,15 @@ class CaptionSchema:
         properties[PROSE] = {"type": "string", "maxLength": LONGEST_SENTENCE}
         return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; ``of_dict`` reads it."""
+        return {name: {"values": list(field.values), "many": field.many} for name, field in self.fields.items()}
+
+    @classmethod
+    def of_dict(cls, said: Mapping[str, Any]) -> "CaptionSchema":
+        """What ``to_dict`` gave."""
+        return cls({name: Field(tuple(field["values"]), field["many"]) for name, field in said.items()})
+
     def key(self) -> str:
         """Hash of the schema, for caches."""
         return hashlib.sha256(json.dumps(self.json_schema()).encode()).hexdigest()[:16]

@@ -2,9 +2,10 @@
 
 from mllm_rec.pipeline.ablate import ablate
 from mllm_rec.pipeline.advise import Model, advised
-from mllm_rec.pipeline.build import build, train
+from mllm_rec.pipeline.build import build, train, update
 from mllm_rec.pipeline.caption import captions
 from mllm_rec.pipeline.finetune import finetune
+from mllm_rec.pipeline.forget import forget
 from mllm_rec.pipeline.ingest import Inputs
 from mllm_rec.pipeline.recommend import explain_item, recommend, recommend_all
 from mllm_rec.pipeline.runs import evaluate_workspace
@@ -23,9 +24,11 @@ __all__ = [
     "evaluate_workspace",
     "explain_item",
     "finetune",
+    "forget",
     "open_shop",
     "recommend",
     "recommend_all",
     "search",
     "train",
+    "update",
 ]

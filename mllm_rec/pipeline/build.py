@@ -9,6 +9,8 @@ import pandas as pd
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.files import read_json
+from mllm_rec.data.problems import Problems
+from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import find_adapter
 from mllm_rec.mllm.providers import Loading
 from mllm_rec.pipeline.caption import caption
@@ -17,6 +19,8 @@ from mllm_rec.pipeline.ingest import Inputs, ingest
 from mllm_rec.pipeline.runs import CHOICE, Runs, default_systems, parsed, train_all
 from mllm_rec.pipeline.search import index
 from mllm_rec.pipeline.serve import serve
+from mllm_rec.pipeline.since import retraining_pays, told
+from mllm_rec.pipeline.update import absorb, take_in
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.systems import SYSTEMS, system_class
 
@@ -64,6 +68,7 @@ def build(
     with workspace.writing():
         _say("reading")
         ingest(workspace, inputs)
+        absorb(workspace)
         _say("captioning")
         caption(workspace, mllm, [find_adapter(one, [workspace.root]) for one in adapters], retry_failed, loading)
         _say("encoding")
@@ -92,6 +97,52 @@ def build(
         "serving": serving["system"],
     }
     return value, _text(value)
+
+
+def update(
+    workspace: Workspace,
+    items: Path | None = None,
+    interactions: Path | None = None,
+    images: Path | None = None,
+    said: Mapping[str, str] | None = None,
+    retrain: bool = False,
+    chroma: str | None = None,
+) -> tuple[dict[str, Any], str]:
+    """Take in new and changed items and new interactions: they answer at once, by their content.
+
+    Args:
+        workspace: built.
+        items, interactions, images, said: see ``take_in``.
+        retrain: train every system again, with everything.
+        chroma: see ``build``.
+
+    Raises:
+        InputError: a file that can't be read or understood, or nothing to do.
+    """
+    if items is None and interactions is None and not retrain:
+        raise InputError("nothing to do: name --items FILE, --interactions FILE, or --retrain")
+    with workspace.writing():
+        brought = items is not None or interactions is not None
+        problems = take_in(workspace, items, interactions, images, said) if brought else Problems()
+        since = dict(workspace.manifest().get("since") or {})
+        value: dict[str, Any] = {"workspace": str(workspace.root), "since": since, "problems": problems.counts()}
+        if retrain:
+            absorb(workspace)
+            manifest = workspace.manifest()
+            adapters = [Path(folder) for folder in (manifest.get("captions") or {}).get("adapters", ())]
+            caption(workspace, manifest.get("mllm"), adapters)
+            encode(workspace, manifest.get("encoders"))
+            names = [name for name in SYSTEMS if workspace.seeds(name)]
+            value["systems"] = trained(workspace, names, max((workspace.seeds(name) for name in names), default=1))
+        index(workspace, chroma)
+    for line in problems.summary():
+        print(f"  {line}", file=sys.stderr)
+    pays = retraining_pays(workspace)
+    lines = [
+        f"{workspace.root}: {told(since) or 'nothing new'} since its systems were trained{', which they are now again' if retrain else ''}"
+    ]
+    lines += [f"training again pays: {pays}; 'mllm-rec update {workspace.root} --retrain'"] if pays else []
+    return {**value, "retraining pays": pays}, "\n".join(lines)
 
 
 def train(workspace: Workspace, systems: Sequence[str], seeds: int, settings: Mapping[str, str]) -> tuple[dict[str, Any], str]:
@@ -131,6 +182,7 @@ def trained(workspace: Workspace, systems: Sequence[str], seeds: int) -> list[di
     key = {
         "stages": done,
         "captions": captions,
+        "log": workspace.interactions,
         "systems": systems,
         "seeds": seeds,
         "preset": manifest.get("preset"),

@@ -11,8 +11,12 @@ import pandas as pd
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.domain import Domain
+from mllm_rec.data.features import Features
 from mllm_rec.data.files import atomic, digest, read_json
+from mllm_rec.encoders import load_encoder
+from mllm_rec.encoders.attributes import Attributes
 from mllm_rec.encoders.store import Store
+from mllm_rec.encoders.text import Text
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD, WEIGHTS, read_card
 from mllm_rec.mllm.caption import NOT_YET, Captioner
@@ -115,9 +119,12 @@ def _run(
     table = caption_table(catalog, done.captions, schema, card)
     with atomic(workspace.captions) as temporary:
         table.to_parquet(temporary, index=False)
-    features = caption_features(catalog, done.captions, table, schema, {"mllm": name, "prompt": prompt.key, "schema": schema.key()})
+    encoders = (Text(), Attributes())
+    features = caption_features(catalog, table, schema, {"mllm": name, "prompt": prompt.key, "schema": schema.key()}, encoders)
     if features.present.any():
         features.save(workspace.feature("caption"))
+        for encoder in encoders:
+            encoder.save(_learned(workspace, encoder.name))
     else:
         workspace.feature("caption").unlink(missing_ok=True)
     left = sum(why == NOT_YET for why in done.failed.values())
@@ -130,6 +137,8 @@ def _run(
             "prompt": prompt.key,
             "schema": schema.key(),
             "model": provider.key,
+            "adapters": [str(folder) for folder in adapters],
+            "fields": schema.to_dict(),
         },
     )
     fields = fields_of(table)["value"]
@@ -145,7 +154,46 @@ def known_catalog(workspace: Workspace) -> Catalog:
     catalog = Catalog.load(workspace.catalog)
     if not workspace.captions.exists():
         return catalog
-    return enriched(catalog, pd.read_parquet(workspace.captions), caption_schema(workspace, catalog))
+    return enriched(catalog, pd.read_parquet(workspace.captions), _captioned(workspace))
+
+
+def recaption(workspace: Workspace, catalog: Catalog, rows: np.ndarray) -> tuple[pd.DataFrame, Features | None] | None:
+    """Captions of a catalog of which some rows are new, by the model that captioned the others; None: there are no captions.
+
+    Args:
+        workspace: as it was built.
+        catalog: its items now.
+        rows: ``(n,)`` positions of new and changed ones.
+
+    Returns:
+        The table of all captions, and the feature of all items in the space it had; None: none was worth keeping.
+    """
+    if not workspace.captions.exists():
+        return None
+    manifest, schema = workspace.manifest(), _captioned(workspace)
+    provider = load_provider(manifest["mllm"], [Path(folder) for folder in manifest["captions"]["adapters"]])
+    assert provider is not None
+    with Store(workspace.caption_store) as store:
+        done = Captioner(provider, load_prompt("caption", provider.prompts), schema, store, False).run(some := catalog.rows(rows))
+    before = pd.read_parquet(workspace.captions)
+    table = caption_table(some, done.captions, schema, getattr(provider, "card", {}))
+    table = pd.concat([before[~before["item_id"].isin(some.item_ids)], table], ignore_index=True)
+    if not workspace.feature("caption").exists():
+        return table, None
+    kept = Features.load(workspace.feature("caption"))
+    encoders = (load_encoder(_learned(workspace, Text.name)), load_encoder(_learned(workspace, Attributes.name)))
+    made = caption_features(catalog, table, schema, kept.spec, encoders, new=True)
+    return table, kept.padded(len(catalog)).replaced(rows, made.rows(rows))
+
+
+def _captioned(workspace: Workspace) -> CaptionSchema:
+    """The fields that the captions were made with."""
+    return CaptionSchema.of_dict(workspace.manifest()["captions"]["fields"])
+
+
+def _learned(workspace: Workspace, name: str) -> Path:
+    """What an encoder of captions learned from them."""
+    return workspace.root / "encoders" / "caption" / f"{name}.safetensors"
 
 
 def captions(workspace: Workspace, show: int = 0, sheet: Path | None = None, out: Path | None = None) -> tuple[dict[str, Any], str]:

@@ -18,6 +18,7 @@ from mllm_rec.data.sources import load, own_files, place_of
 from mllm_rec.data.sources.base import Source
 from mllm_rec.data.split import settle
 from mllm_rec.errors import InputError
+from mllm_rec.pipeline.since import Forgotten, told
 from mllm_rec.pipeline.workspace import Workspace
 
 
@@ -68,7 +69,8 @@ def ingest(workspace: Workspace, inputs: Inputs) -> bool:
 
 def _write(workspace: Workspace, inputs: Inputs) -> None:
     source = inputs.load()
-    log = source.interactions
+    forgotten = Forgotten(workspace.root)
+    log = forgotten.left_out(source.interactions)
     notes = list(source.notes)
     if inputs.source is not None and inputs.k_core > 1:
         log, note = keep_core(log, inputs.k_core)
@@ -77,14 +79,23 @@ def _write(workspace: Workspace, inputs: Inputs) -> None:
     name = source.split_name if how == source.split and source.split_name else how
     if source.draw_pictures is not None:
         source.draw_pictures(workspace.pictures)
-    catalog = _placed(source.catalog, workspace, drawn=source.draw_pictures is not None)
+    catalog = placed(source.catalog, workspace, drawn=source.draw_pictures is not None)
     catalog.save(workspace.catalog)
-    _save_log(log, part, source.seen, workspace.interactions)
+    seen = None if source.seen is None else forgotten.left_out(source.seen)
+    save_log(with_parts(log, part, seen), workspace.interactions)
     source.problems.write(workspace.problems)
     _save_domain(inputs.domain or source.domain, workspace.domain)
     for feature, values in source.features.items():
         values.save(workspace.feature(feature))
+    if since := workspace.manifest().get("since"):
+        print(f"  read anew: what 'update' brought ({told(since)}) is here only as far as these files have it", file=sys.stderr)
     workspace.record(
+        since={},
+        inputs={
+            "map": dict(inputs.map),
+            "min_rating": inputs.min_rating,
+            "images": str(Path(inputs.images).resolve()) if inputs.images else None,
+        },
         source=source.name,
         split={"how": how, "name": name},
         preset={system: dict(settings) for system, settings in source.preset.items()},
@@ -97,7 +108,7 @@ def _write(workspace: Workspace, inputs: Inputs) -> None:
             print(f"  {line}", file=sys.stderr)
 
 
-def _placed(catalog: Catalog, workspace: Workspace, drawn: bool) -> Catalog:
+def placed(catalog: Catalog, workspace: Workspace, drawn: bool) -> Catalog:
     """The catalog with paths that are found from the workspace: relative below it, else absolute."""
     table, root = catalog.table.copy(), workspace.pictures if drawn else catalog.root
     inside = workspace.root.resolve()
@@ -112,10 +123,16 @@ def _placed(catalog: Catalog, workspace: Workspace, drawn: bool) -> Catalog:
     return Catalog(table, catalog.columns, root=workspace.root)
 
 
-def _save_log(log: Interactions, part: Any, seen: Interactions | None, path: Path) -> None:
+def with_parts(log: Interactions, part: Any, seen: Interactions | None) -> pd.DataFrame:
+    """The log's table with the part of each row; what was only seen is the part "seen"."""
     table = log.table.assign(part=pd.Series(part, index=log.table.index, dtype=object))
     if seen is not None and len(seen):
         table = pd.concat([table, seen.table.assign(part="seen")], ignore_index=True)
+    return table
+
+
+def save_log(table: pd.DataFrame, path: Path) -> None:
+    """Write a log with its parts, atomically."""
     with atomic(path) as temporary:
         table.reset_index(drop=True).to_parquet(temporary)
 

@@ -14,6 +14,7 @@ from mllm_rec.data.interactions import Interactions
 from mllm_rec.errors import InputError
 from mllm_rec.evaluation import Table, breakdown, compare, main_table, over_seeds, validator
 from mllm_rec.optimization.fit import FitSettings, Run, fit
+from mllm_rec.pipeline.since import demand_fresh
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.recommender import Recommender, create, with_settings
 from mllm_rec.systems import SYSTEMS, system_class
@@ -40,9 +41,13 @@ class Runs:
 
     Args:
         workspace: with catalog, log and features.
+
+    Raises:
+        InputError: what stands there came after the training, see ``demand_fresh``.
     """
 
     def __init__(self, workspace: Workspace):
+        demand_fresh(workspace)
         self.workspace, self.manifest = workspace, workspace.manifest()
         self.data = Dataset.load(workspace.root, "train")
         self.held = {part: self.data.index(Interactions.load(workspace.root, part)) for part in ("validation", "test")}
@@ -226,4 +231,4 @@ def _fit_settings(changes: Mapping[str, Any]) -> FitSettings:
 
 def positions(workspace: Workspace, data: Dataset) -> Tensor:
     """``(2, n)`` int64: everything in a user's whole log, low ratings too."""
-    return data.index(Interactions.load(workspace.root, "train", "validation", "test", "seen"))
+    return data.index(Interactions.load(workspace.root, "train", "validation", "test", "since", "seen"))

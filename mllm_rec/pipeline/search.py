@@ -10,10 +10,9 @@ import numpy as np
 
 from mllm_rec.agent.reply import Shop
 from mllm_rec.data.catalog import Catalog
-from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.features import Features
 from mllm_rec.errors import InputError
-from mllm_rec.pipeline.serve import WHOLE, open_shop, serving_system
+from mllm_rec.pipeline.serve import open_shop, serving_system
 from mllm_rec.pipeline.workspace import Workspace, fingerprint
 from mllm_rec.recommender import Recommender
 from mllm_rec.retrieval.index import Index
@@ -38,7 +37,7 @@ def index(workspace: Workspace, server: str | None = None) -> None:
 
 
 def _index(workspace: Workspace, store: Index) -> None:
-    system = serving_system(workspace, Dataset.load(workspace.root, *WHOLE))
+    system = serving_system(workspace)
     owner = workspace.manifest().get("id") or uuid.uuid4().hex
     workspace.record(id=owner)
     catalog = Catalog.load(workspace.catalog)
@@ -91,12 +90,13 @@ def search(
     features, users = _indexed(workspace, shop.system)
     spaces = dict(shop.candidates.spaces)
     if users is not None:
-        spaces["taste"] = Space(features["taste"])
+        spaces["taste"] = Space(features["taste"].padded(len(shop.catalog)))
     allowed, taste = shop.catalog.available.copy(), None
     if user is not None:
         position = shop.data.user(user)
-        if users is None:
-            raise InputError(f"the system that serves ({type(shop.system).__name__}) has no vectors of users; ask 'mllm-rec recommend'")
+        if users is None or position >= len(users):
+            why = "has no vectors of users" if users is None else "was trained before this user came"
+            raise InputError(f"the system that serves ({type(shop.system).__name__}) {why}; ask 'mllm-rec recommend'")
         allowed[shop.hidden[1][shop.hidden[0] == position]] = False
         taste = users[position]
     picture = _picture(image, shop) if image is not None else None

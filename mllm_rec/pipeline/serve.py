@@ -25,8 +25,8 @@ from mllm_rec.retrieval.candidates import Candidates
 from mllm_rec.retrieval.index import Index
 from mllm_rec.systems import system_class
 
-#: Parts of the log that the serving system learns: all.
-WHOLE = ("train", "validation", "test")
+#: Parts of the log that the serving system learns; and what came since the last training.
+WHOLE, SINCE = ("train", "validation", "test"), "since"
 
 
 def serve(workspace: Workspace, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -46,13 +46,14 @@ def serve(workspace: Workspace, rows: Sequence[Mapping[str, Any]]) -> dict[str, 
     system = create(system_class(chosen["system"]), data, settings)
     fit(system, data, None, replace(training, epochs=epochs, patience=epochs), workspace.serving_folder)
     said = {"system": chosen["system"], "settings": asdict(settings), "epochs": epochs, CHOICE: chosen[CHOICE]}
+    said |= {"users": data.num_users, "items": data.num_items}
     write_json(workspace.serving, said)
     print(f"  {chosen['system']} serves, refitted on the whole log", file=sys.stderr)
     return said
 
 
-def serving_system(workspace: Workspace, data: Dataset) -> Recommender:
-    """The system that answers, ready to score.
+def serving_system(workspace: Workspace) -> Recommender:
+    """The system that answers, ready to score; it knows what was there when it was trained.
 
     Raises:
         InputError: the build did not get that far, or it was trained on another log.
@@ -62,6 +63,7 @@ def serving_system(workspace: Workspace, data: Dataset) -> Recommender:
         raise InputError(f"{workspace.root} has no system that serves; run the build again, it goes on where it stopped")
     said = read_json(workspace.serving)
     kind = system_class(said["system"])
+    data = Dataset.load(workspace.root, *WHOLE).first(said["users"], said["items"])
     system = create(kind, data, with_settings(kind, said["settings"]))
     system.load_state(checkpoint)
     return system.eval()
@@ -79,8 +81,8 @@ def open_shop(workspace: Workspace, exclude: Path | None = None, server: str | N
         InputError: the build is not complete, or the file can't be read.
     """
     catalog = known_catalog(workspace)
-    data = Dataset.load(workspace.root, *WHOLE)
-    system = serving_system(workspace, data)
+    data = Dataset.load(workspace.root, *WHOLE, SINCE)
+    system = serving_system(workspace)
     encoders = loaded_encoders(workspace)
     domain = domain_of(workspace)
     name = workspace.manifest().get("source", "")

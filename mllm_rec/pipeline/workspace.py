@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,9 @@ from typing import Any
 
 from mllm_rec.data.files import digest, read_json, write_json
 from mllm_rec.errors import InputError
+
+#: Says that all files that wait to be replaced together are there.
+_WHOLE = "whole"
 
 
 class Workspace:
@@ -30,6 +35,9 @@ class Workspace:
             InputError: there is none in this folder.
         """
         workspace = cls(root)
+        if (workspace._waiting / _WHOLE).exists():
+            with workspace.writing(wait=10):
+                pass  # files that were to be replaced together now are
         if not workspace.catalog.exists() or not workspace.manifest_path.exists():
             raise InputError(f"{root} is not a workspace; make one with 'mllm-rec build ... --out {root}'")
         return workspace
@@ -119,8 +127,8 @@ class Workspace:
             write_json(self.manifest_path, {**before, **changes})
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the workspace for writing; a second writer is refused.
+    def writing(self, wait: float = 0) -> Iterator[None]:
+        """Hold the workspace for writing; a second writer is refused after ``wait`` seconds.
 
         Raises:
             InputError: another process writes here.
@@ -132,15 +140,39 @@ class Workspace:
         self.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.root / ".lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=wait)
         except Timeout:
             raise InputError(f"another process is writing to {self.root}; wait for it to end, or stop it") from None
         try:
             for leftover in self.root.rglob(".*.tmp"):  # of a process that was killed
                 leftover.unlink(missing_ok=True)
+            self._replace_together()
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def together(self) -> Iterator[Callable[[Path], Path]]:
+        """Several files that are replaced all or none: the block writes each to the place that it is given for its path.
+
+        Killed after the block, the next ``writing`` or ``open`` goes on with the replacing; before its end, nothing has changed.
+        """
+        shutil.rmtree(self._waiting, ignore_errors=True)
+        yield lambda path: self._waiting / path.relative_to(self.root)
+        (self._waiting / _WHOLE).touch()
+        self._replace_together()
+
+    @property
+    def _waiting(self) -> Path:
+        return self.root / ".waiting"
+
+    def _replace_together(self) -> None:
+        if (self._waiting / _WHOLE).exists():
+            for path in sorted(path for path in self._waiting.rglob("*") if path.is_file() and path.name != _WHOLE):
+                target = self.root / path.relative_to(self._waiting)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
+        shutil.rmtree(self._waiting, ignore_errors=True)
 
     def stage(self, name: str, inputs: Any, make: Callable[[], None], outputs: list[Path], again: bool = False) -> bool:
         """Run ``make`` unless it ran with equal ``inputs`` and its ``outputs`` are there; or in any case, ``again``.

@@ -19,6 +19,7 @@ from mllm_rec.data.dataset import Dataset
 from mllm_rec.encoders import Encoder
 from mllm_rec.recommender import Query, Recommender
 from mllm_rec.retrieval.index import Index
+from mllm_rec.retrieval.known import Known
 from mllm_rec.retrieval.search import BEST, Search
 from mllm_rec.retrieval.spaces import Space, word_share
 
@@ -78,7 +79,7 @@ class Candidates:
     Args:
         catalog: the items.
         data: the whole log and the features, items in catalog order.
-        system: the recommender that serves, trained on ``data``.
+        system: the recommender that serves, trained on ``data`` or on its first users and items.
         encoders: by feature, those that understand queries.
         index: of the same features; None: what is near words or a picture is found by looking at every item.
     """
@@ -93,6 +94,7 @@ class Candidates:
     ):
         self.catalog, self.data, self.system = catalog, data, system.eval()
         self.spaces = {name: Space(features, (encoders or {}).get(name)) for name, features in data.features.items()}
+        self.known = Known(self.system, data)
         self.search = Search(catalog, self.spaces, index)
 
     def finds(self, words: str) -> bool:
@@ -127,7 +129,7 @@ class Candidates:
 
     def taste(self, query: Query) -> Tensor:
         """The system's scores, ``(batch, num_items)``, with those of cold items taken from their neighbors in content."""
-        scores = self.system.score(query).float()
+        scores = self.known.score(query)
         cold, neighbors, share = self._borrowed
         if len(cold):
             scores = scores.clone()
@@ -193,7 +195,7 @@ class Candidates:
         if channel != "taste":
             return {channel: values}
         query = _query(request)
-        parts = self.system.contributions(Query(query.users, query.liked, query.disliked, torch.from_numpy(chosen)[None]))
+        parts = self.known.contributions(Query(query.users, query.liked, query.disliked, torch.from_numpy(chosen)[None]))
         told = {name: part[0].cpu().numpy().astype(np.float64) for name, part in parts.items()}
         told.setdefault("log", np.zeros(len(chosen)))
         told["log"] = told["log"] + (values - sum(told.values(), np.zeros(len(chosen))))
@@ -220,10 +222,9 @@ class Candidates:
     @cached_property
     def _borrowed(self) -> tuple[Tensor, Tensor, Tensor]:
         """Cold items ``(n,)`` with a feature, their nearest warm items ``(n, neighbors)``, and each one's share ``(n, neighbors)``."""
-        counts = self.data.item_counts.cpu().numpy()
-        warm = np.flatnonzero(counts > 0)
-        described = np.logical_or.reduce([np.zeros(len(counts), dtype=bool), *(space.present for space in self.spaces.values())])
-        cold = np.flatnonzero((counts == 0) & described) if len(warm) else np.zeros(0, dtype=np.int64)
+        warm = np.flatnonzero(self.known.warm)
+        described = np.logical_or.reduce([np.zeros_like(self.known.warm), *(space.present for space in self.spaces.values())])
+        cold = np.flatnonzero(~self.known.warm & described) if len(warm) else np.zeros(0, dtype=np.int64)
         most = min(NEIGHBORS, len(warm))
         neighbors, share = np.zeros((len(cold), most), dtype=np.int64), np.zeros((len(cold), most), dtype=np.float32)
         for start in range(0, len(cold), BLOCK):

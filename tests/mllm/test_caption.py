@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from mllm_rec.data.catalog import Catalog
+from mllm_rec.encoders.attributes import Attributes
 from mllm_rec.encoders.store import Store
+from mllm_rec.encoders.text import Text
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.caption import Caption, Captioner, calibrated, read_answer
 from mllm_rec.mllm.features import caption_features, caption_table, enriched
@@ -171,7 +173,7 @@ def test_what_the_catalog_says_stays(catalog, store):
 
 def test_features(catalog, store):
     captions = captioner(store).run(catalog, progress=False).captions
-    features = caption_features(catalog, captions, caption_table(catalog, captions, SCHEMA), SCHEMA, {})
+    features = caption_features(catalog, caption_table(catalog, captions, SCHEMA), SCHEMA, {}, (Text(), Attributes()))
     assert features.present.tolist() == [True] * 4 + [False]
     near = features.values @ features.values.T
     assert near[0, 3] > near[0, 1] and near[0, 3] == pytest.approx(near[0, 0], abs=1e-5)
@@ -230,7 +232,7 @@ def test_sentences_that_are_not_sure_enough_move_nothing(catalog):
         sentences = [sentence, "a calm red lamp", "a calm red rug"]
         captions = {row: Caption({"color": "red", "mood": ("calm",)}, confidence[row], said) for row, said in enumerate(sentences)}
         table = caption_table(catalog, captions, SCHEMA, {"floor": {"color": 0.8}})
-        return caption_features(catalog, captions, table, SCHEMA, {}).values
+        return caption_features(catalog, table, SCHEMA, {}, (Text(), Attributes())).values
 
     np.testing.assert_array_equal(features("a red lamp", 0.4), features("", 0.4))
     assert not np.array_equal(features("a red lamp", 0.9), features("", 0.9))
@@ -258,6 +260,7 @@ sys.path.insert(0, {tests!r})
 import test_caption as t
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.encoders.store import Store
+from mllm_rec.encoders.text import Text
 t.Captioner.__module__
 import mllm_rec.mllm.caption as module
 module._BATCH = 1

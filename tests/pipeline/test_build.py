@@ -39,7 +39,7 @@ def mugs(count):
 
 def test_every_artifact_is_there(workspace):
     manifest = workspace.manifest()
-    assert set(manifest["stages"]) == {"data", "features/attributes", "features/text", "features/image", "training"}
+    assert set(manifest["stages"]) == {"data", "features/attributes", "features/text", "features/image", "index", "training"}
     log = pd.read_parquet(workspace.interactions)
     assert set(log["part"]) == {"train", "validation", "test"} and manifest["split"] == {"how": "global-time", "name": "global-time"}
     assert log.loc[log["part"] == "train", "timestamp"].max() < log.loc[log["part"] == "test", "timestamp"].min()

@@ -241,14 +241,14 @@ def test_a_server_holds_the_vectors_and_its_end_is_survived(server, tmp_path, ca
         with closing(Index(tmp_path / name, address)) as writer:
             writer.keep({"text": ("key", IDS, kept)}, name)
     index = Index(tmp_path / "mine")
-    query = spaces["text"].place("green mug 6")
-    assert index.nearest("text", query, 1)[0] == ["i6"] and not (tmp_path / "mine" / "chroma").exists()
+    query = spaces["text"].place("zanzibar lantern")
+    assert index.nearest("text", query, 1)[0] == ["i599"] and not (tmp_path / "mine" / "chroma").exists()
     search = Search(catalog, spaces, index)
-    before = search.find(everything, 5, words="green mug 6").items.tolist()
+    before = search.find(everything, 5, words="zanzibar lantern").items.tolist()
     process.kill()
     process.wait()
-    assert search.find(everything, 5, words="green mug 6").items.tolist() == before
+    assert search.find(everything, 5, words="zanzibar lantern").items.tolist() == before
     assert f"the index at {address} doesn't answer" in capsys.readouterr().err
     with closing(Index(tmp_path / "mine", "embedded")) as home:
         home.keep({"text": ("key", IDS, unit)}, "mine")
-        assert home.nearest("text", query, 1)[0] == ["i6"]
+        assert home.nearest("text", query, 1)[0] == ["i599"]
