@@ -46,7 +46,7 @@ def build(
         adapters: folders or names of LoRA adapters for it.
         retry_failed: caption those pictures again that failed before.
         loading: device and precision of the model that captions.
-        encoders: by modality, see ``chosen_encoder``; the usual ones for those that are not named.
+        encoders: by modality, see ``named_encoders``; the usual ones for those that are not named.
 
     Returns:
         What was made, as JSON-like values and as text.
@@ -56,7 +56,7 @@ def build(
     """
     for name in systems or ():
         system_class(name)
-    named_encoders(encoders or {})  # what is misspelt is said before anything takes time
+    named = named_encoders(encoders or {})  # what is misspelt is said before anything takes time
     workspace = Workspace(out)
     with workspace.writing():
         _say("reading")
@@ -64,7 +64,8 @@ def build(
         _say("captioning")
         caption(workspace, mllm, [find_adapter(one, [workspace.root]) for one in adapters], retry_failed, loading)
         _say("encoding")
-        features = encode(workspace, encoders)
+        features = encode(workspace, named)
+        workspace.record(encoders=dict(encoders or {}))
         log = pd.read_parquet(workspace.interactions, columns=["user_id", "part"])
         likes = int((log["part"] != "seen").sum())
         num_items = len(Catalog.load(workspace.catalog))
