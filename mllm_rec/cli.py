@@ -424,7 +424,7 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--lr", type=float, metavar="X", help="learning rate")
     added = command("prompts", prompts_command, "MLLM_REC_PROMPTS names a folder whose <job>/<version>.yaml take the place of ours.")
     added.add_argument("action", choices=["list", "show", "check"], help="what to do")
-    added.add_argument("job", nargs="?", help="only this job: caption, match, word")
+    added.add_argument("job", nargs="?", help="only this job: caption, embed, match, word")
     added = command("train", train_command, "example: mllm-rec train shop --systems freedom --set drop=0.9")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--systems", type=names, required=True, metavar="A,B", help="systems to train")

@@ -316,10 +316,10 @@ def usable_folder(name: str, wanted: str = _WANTED) -> Path:
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-    folder = model_folder(name)
-    if name == "embedded" and not folder.is_dir():
+    place = str(model_folder(name)) if name == "embedded" else name  # a path would lose its "./"
+    if name == "embedded" and not Path(place).is_dir():
         raise InputError("the embedded model is not part of this installation; 'mllm-rec train-mllm' makes it, or say --mllm none")
-    folder = fetched(str(folder), wanted)
+    folder = fetched(place, wanted)
     kind = read_json(folder / "config.json").get("model_type")
     if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise InputError(f"'{name}' ({kind}) reads words only; a model is needed that looks at pictures (image-text-to-text)")
