@@ -14,6 +14,7 @@ from mllm_rec.mllm.providers import Loading
 from mllm_rec.pipeline.caption import caption
 from mllm_rec.pipeline.encode import encode, named_encoders
 from mllm_rec.pipeline.ingest import Inputs, ingest
+from mllm_rec.pipeline.matrices import drop_imports
 from mllm_rec.pipeline.runs import CHOICE, Runs, default_systems, parsed, train_all
 from mllm_rec.pipeline.serve import serve
 from mllm_rec.pipeline.workspace import Workspace
@@ -59,6 +60,7 @@ def build(
     named = named_encoders(encoders or {})  # what is misspelt is said before anything takes time
     workspace = Workspace(out)
     with workspace.writing():
+        drop_imports(workspace, named)
         _say("reading")
         ingest(workspace, inputs)
         _say("captioning")

@@ -71,7 +71,7 @@ def caption(
     name = chosen_model(workspace, said, adapters) if pictured else "none"
     feature = workspace.feature("caption")
     if name == "none":
-        for path in (workspace.captions, feature):
+        for path in (workspace.captions, *([] if "caption" in workspace.imported else [feature])):
             path.unlink(missing_ok=True)
         workspace.record(mllm="none", captions=None)
         if pictured and said is None:
@@ -116,10 +116,11 @@ def _run(
     with atomic(workspace.captions) as temporary:
         table.to_parquet(temporary, index=False)
     features = caption_features(catalog, done.captions, table, schema, {"mllm": name, "prompt": prompt.key, "schema": schema.key()})
-    if features.present.any():
-        features.save(workspace.feature("caption"))
-    else:
-        workspace.feature("caption").unlink(missing_ok=True)
+    if "caption" not in workspace.imported:
+        if features.present.any():
+            features.save(workspace.feature("caption"))
+        else:
+            workspace.feature("caption").unlink(missing_ok=True)
     left = sum(why == NOT_YET for why in done.failed.values())
     workspace.record(
         mllm=name,

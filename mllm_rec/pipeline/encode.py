@@ -14,6 +14,7 @@ from mllm_rec.encoders.content import files
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.features import STATES
+from mllm_rec.pipeline.matrices import check_imports
 from mllm_rec.pipeline.workspace import Workspace
 
 #: Modalities whose contents are files that a column of the catalog names.
@@ -43,25 +44,25 @@ def encode(workspace: Workspace, named: Mapping[str, Encoder] | None = None) -> 
     """Run the stage of every feature unless nothing it depends on changed; names of the features there are.
 
     A modality without a named encoder has the usual one, where the catalog has something for it. A source that brings features
-    is used with exactly these, so that its figures compare with published ones.
+    is used with exactly these, so that its figures compare with published ones; imported features stay as they are.
 
     Args:
         workspace: with its catalog.
         named: see ``named_encoders``.
 
     Raises:
-        InputError: an encoder for a modality that no item has.
+        InputError: an encoder for a modality that no item has, or features that were imported for other items.
     """
     published = workspace.manifest().get("published", [])
     if published and named:
         raise InputError(f"this source brings its own features ({', '.join(published)}); leave --encoder out")
-    catalog = None if published else Catalog.load(workspace.catalog)
-    made = {} if catalog is None else _with_usual(named or {}, catalog)
+    catalog = Catalog.load(workspace.catalog)
+    check_imports(workspace, catalog)
+    made = {} if published else {name: one for name, one in _with_usual(named or {}, catalog).items() if name not in workspace.imported}
     for path in [*(workspace.root / "features").glob("*.safetensors"), *(workspace.root / "encoders").glob("*.safetensors")]:
-        if path.stem not in (*published, *made, "caption"):
+        if path.stem not in (*published, *workspace.imported, *made, "caption"):
             path.unlink()
     for name, encoder in made.items():
-        assert catalog is not None
         inputs = {
             "catalog": workspace.catalog,
             "spec": encoder.spec(),

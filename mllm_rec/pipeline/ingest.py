@@ -83,7 +83,8 @@ def _write(workspace: Workspace, inputs: Inputs) -> None:
     source.problems.write(workspace.problems)
     _save_domain(inputs.domain or source.domain, workspace.domain)
     for feature, values in source.features.items():
-        values.save(workspace.feature(feature))
+        if feature not in workspace.imported:
+            values.save(workspace.feature(feature))
     workspace.record(
         source=source.name,
         split={"how": how, "name": name},
