@@ -203,7 +203,7 @@ class TextModel(ModelEncoder):
         """The sentence encoder.
 
         Raises:
-            InputError: it can't be loaded.
+            InputError: it can't be loaded, or weights are missing.
         """
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling
@@ -216,6 +216,8 @@ class TextModel(ModelEncoder):
                 local_files_only=True,
                 model_kwargs={"use_safetensors": True},
             )
+        # sentence-transformers doesn't tell what was missing; what came from the file is marked
+        check_whole(self.model, [name for name, one in model[0].named_parameters() if not getattr(one, "_is_hf_initialized", False)])
         if self.pooling is not None:
             model[1] = Pooling(model[1].embedding_dimension, self.pooling)
         return model

@@ -209,6 +209,12 @@ def test_what_is_no_encoder(models, tmp_path):
     (tmp_path / "cut" / "model.safetensors").unlink()
     with pytest.raises(InputError, match="no weights"):
         ImageModel(str(tmp_path / "cut"))
+    shutil.copytree(models("bert"), tmp_path / "words")
+    weights = load_file(tmp_path / "words" / "model.safetensors")
+    del weights["encoder.layer.0.attention.self.query.weight"]
+    save_file(weights, tmp_path / "words" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"no weights for 1 of its layers, like .*encoder.layer.0.attention.self.query.weight"):
+        TextModel(str(tmp_path / "words")).encode(catalog)
     with pytest.raises(InputError, match="no folder"):
         chosen_encoder("image", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="pooling 'max'"):
