@@ -55,10 +55,12 @@ def take_in(workspace: Workspace, folder: Path) -> list[str]:
 def drop_imports(workspace: Workspace, named: Iterable[str]) -> None:
     """Forget imported features in whose place an encoder is named or whose file was deleted; what was there before is made again."""
     manifest = workspace.manifest()
-    gone = {name for name in workspace.imported if name in named or not workspace.feature(name).exists()}
+    published = set(manifest.get("published", []))
+    replaced = set() if published else set(named)  # a source with its own features takes no encoders
+    gone = {name for name in workspace.imported if name in replaced or not workspace.feature(name).exists()}
     if not gone:
         return
-    makers = {"data": set(manifest.get("published", [])), "captions": {"caption"}}
+    makers = {"data": published, "captions": {"caption"}}
     again = {f"features/{name}" for name in gone} | {stage for stage, names in makers.items() if names & gone}
     workspace.record(
         imported={name: one for name, one in workspace.imported.items() if name not in gone},

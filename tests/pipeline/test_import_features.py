@@ -111,6 +111,8 @@ def test_in_place_of_what_a_source_brings(mmrec, tmp_path):
     features(workspace, imported=written(tmp_path / "in", image=own))
     (mmrec / "toys.inter").touch()  # read anew
     build(inputs, root, ["popularity"])
+    with pytest.raises(InputError, match="this source brings its own features"):
+        build(inputs, root, ["popularity"], encoders={"image": "statistics"})
     np.testing.assert_array_equal(Features.load(workspace.feature("image")).values, own)
     workspace.feature("image").unlink()
     build(inputs, root, ["popularity"])
