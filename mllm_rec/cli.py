@@ -135,7 +135,7 @@ def features_command(args: argparse.Namespace) -> Answer:
     from mllm_rec.pipeline import Workspace
     from mllm_rec.pipeline.features import features
 
-    return features(Workspace.open(args.workspace), args.near, args.sheet, args.export)
+    return features(Workspace.open(args.workspace), args.near, args.sheet, args.export, args.imported)
 
 
 def prompts_command(args: argparse.Namespace) -> Answer:
@@ -377,6 +377,9 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--near", metavar="ITEM", help="name the nearest items of one by each feature")
     added.add_argument("--sheet", type=Path, metavar="PNG", help="with --near: draw them, a strip of pictures for each feature")
     added.add_argument("--export", type=Path, metavar="DIR", help="write each as NAME_feat.npy, with i_id_mapping.csv, as MMRec names them")
+    added.add_argument(
+        "--import", dest="imported", type=Path, metavar="DIR", help="take such matrices in as features, which later builds keep"
+    )
     added = command("captions", captions_command, "example: mllm-rec captions shop --show 12")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--show", type=positive, default=0, metavar="N", help="a contact sheet of N pictures with their captions")
@@ -467,7 +470,7 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--lr", type=float, metavar="X", help="learning rate")
     added = command("prompts", prompts_command, "MLLM_REC_PROMPTS names a folder whose <job>/<version>.yaml take the place of ours.")
     added.add_argument("action", choices=["list", "show", "check"], help="what to do")
-    added.add_argument("job", nargs="?", help="only this job: caption, match, word")
+    added.add_argument("job", nargs="?", help="only this job: caption, embed, match, word")
     added = command("train", train_command, "example: mllm-rec train shop --systems freedom --set drop=0.9")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--systems", type=names, required=True, metavar="A,B", help="systems to train")

@@ -1,7 +1,7 @@
 """Encoders: one modality of a catalog in, one vector per item out. All are frozen, and say what determines their output."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,7 +40,7 @@ class Encoder:
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> "Encoder":
-        """The encoder a spec describes."""
+        """The encoder a spec describes; one that it builds on stands there made, under ``of``."""
         raise NotImplementedError
 
     def encode(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
@@ -113,24 +113,33 @@ def _known() -> dict[str, type[Encoder]]:
     return {**usual_encoders(), **{encoder.name: encoder for encoder in others}}
 
 
-def encoder_of_spec(spec: Mapping[str, Any]) -> Encoder:
+def encoder_of_spec(spec: Mapping[str, Any], further: Sequence[type[Encoder]] = ()) -> Encoder:
     """The encoder that a spec describes, as this version makes it.
+
+    Args:
+        spec: of an encoder.
+        further: encoders that are known besides those of this package.
 
     Raises:
         InputError: no encoder, or one that this version makes differently.
     """
-    known = _known()
+    known = _known() | {encoder.name: encoder for encoder in further}
     if spec.get("encoder") not in known:
         raise InputError(f"there is no encoder {spec.get('encoder')!r}; there are {', '.join(known)}")
-    encoder = known[spec["encoder"]].from_spec(dict(spec))
+    inner = {"of": encoder_of_spec(spec["of"], further)} if "of" in spec else {}
+    encoder = known[spec["encoder"]].from_spec({**spec, **inner})
     if encoder.spec() != spec:
         changed = [name for name in spec if encoder.spec().get(name) != spec[name]]
         raise InputError(f"it was made with other {', '.join(changed) or 'settings'}; build the features again")
     return encoder
 
 
-def load_encoder(path: Path) -> Encoder:
+def load_encoder(path: Path, further: Sequence[type[Encoder]] = ()) -> Encoder:
     """The encoder that ``save`` wrote, ready for queries.
+
+    Args:
+        path: the file.
+        further: see ``encoder_of_spec``.
 
     Raises:
         InputError: not an encoder's state, or one that this version makes differently.
@@ -144,7 +153,7 @@ def load_encoder(path: Path) -> Encoder:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not an encoder's state ({error}); build the features again") from error
     try:
-        encoder = encoder_of_spec(said.get("spec", {}))
+        encoder = encoder_of_spec(said.get("spec", {}), further)
     except InputError as error:
         raise InputError(f"{path} can't be loaded: {error}") from error
     encoder.restore(arrays, said["values"])

@@ -1,6 +1,6 @@
 """The encoder that a word on the command line stands for: ``text=minilm``, ``image=facebook/dinov2-small?pca=64``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -11,19 +11,24 @@ MODALITIES = ("attributes", "text", "image", "audio", "video")
 #: What may be said of each modality, for help and errors.
 SAID = {
     "attributes": "attributes",
-    "text": "tfidf, minilm, a .vec or .txt file of word vectors, or a model's folder or hub name (?pooling=, ?query=, ?passage=)",
-    "image": "statistics, an .npz file of SqueezeNet's weights, or a model's folder or hub name (?pooling=)",
+    "text": "tfidf, minilm, a .vec or .txt file of word vectors, a model's folder or hub name (?pooling=, ?query=, ?passage=), or mllm:MODEL",
+    "image": "statistics, an .npz file of SqueezeNet's weights, a model's folder or hub name (?pooling=), or mllm:MODEL",
     "audio": "a model's folder or hub name (?pooling=, ?seconds=)",
     "video": "a model's folder or hub name, or frames:MODEL of pictures (?frames=)",
 }
 
 
-def chosen_encoder(modality: str, said: str) -> Encoder:
+#: Makes the encoder of a modality from a name and its options; takes out of the options what it knows.
+Maker = Callable[[str, str, dict[str, str]], Encoder]
+
+
+def chosen_encoder(modality: str, said: str, further: Mapping[str, Maker] | None = None) -> Encoder:
     """The encoder of a modality by name; ``?pca=N`` or ``?whiten=N`` projects its features to ``N`` numbers.
 
     Args:
         modality: one of ``MODALITIES``.
         said: what ``SAID`` lists, with options like those of an address on the web.
+        further: what makes the encoders whose names begin with a prefix and a colon.
 
     Raises:
         InputError: no such modality, encoder or option.
@@ -35,7 +40,9 @@ def chosen_encoder(modality: str, said: str) -> Encoder:
     name, _, query = said.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     projections = {kind: options.pop(kind) for kind in KINDS if kind in options}
-    encoder = _MADE[modality](name, options)
+    prefix, _, rest = name.partition(":")
+    other = (further or {}).get(prefix)
+    encoder = other(modality, rest, options) if other else _MADE[modality](name, options)
     if options:
         raise InputError(f"{modality}={said}: no option '{next(iter(options))}'; wanted {SAID[modality]}")
     for kind, width in projections.items():

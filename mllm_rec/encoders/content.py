@@ -171,4 +171,10 @@ def fault(error: Exception) -> str:
 
 
 def _read(source: Source) -> bytes | Exception:
-    return tried(Path.read_bytes, source) if isinstance(source, Path) else source.encode()
+    return tried(_content, source) if isinstance(source, Path) else source.encode()
+
+
+def _content(path: Path) -> bytes:
+    if not (content := path.read_bytes()):
+        raise ValueError("is an empty file")
+    return content

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,18 @@ def content_of(name: str, folder: Path) -> Any:
         return [name, folder.name]
     files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("*.jinja")])
     return [[path.name, digest(path)] for path in files]
+
+
+def check_whole(name: str, missing: Iterable[str]) -> None:
+    """Refuse a model whose file lacks the weights of some of its layers: the library fills them with random ones.
+
+    A pooler that was never trained is not read.
+
+    Raises:
+        InputError: it does.
+    """
+    if lacking := sorted(one for one in missing if "pooler" not in one):
+        raise InputError(f"'{name}' has no weights for {len(lacking)} of its layers, like {lacking[0]}; is the file complete?")
 
 
 def chosen_device(said: str | None) -> str:

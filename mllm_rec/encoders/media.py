@@ -37,7 +37,7 @@ def sound_of(file: IO[bytes], rate: int, seconds: float) -> np.ndarray:
             if length < most:
                 parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
     except (av.FFmpegError, OSError) as error:
-        if not parts:
+        if not parts and not isinstance(error, av.EOFError):
             raise ValueError(f"can't be read as sound: {_said(error)}") from error
     samples = np.concatenate(parts)[:most] if parts else np.zeros(0, np.float32)
     if not len(samples):
@@ -71,7 +71,7 @@ def frames_of(file: IO[bytes], count: int, side: int) -> list[Any]:
                 if len(kept) > 4 * count:
                     kept, stride = kept[::2], 2 * stride
     except (av.FFmpegError, OSError) as error:
-        if not kept:
+        if not kept and not isinstance(error, av.EOFError):
             raise ValueError(f"can't be read as film: {_said(error)}") from error
     if not kept:
         raise ValueError("has no frame")

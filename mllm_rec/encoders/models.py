@@ -14,7 +14,7 @@ import numpy as np
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.pictures import opened
 from mllm_rec.encoders.content import ContentEncoder, Source, files, in_threads, queried_picture, where_readable
-from mllm_rec.encoders.hub import chosen_device, content_of, fetched, loading
+from mllm_rec.encoders.hub import check_whole, chosen_device, content_of, fetched, loading
 from mllm_rec.encoders.media import frames_of, sound_of
 from mllm_rec.encoders.text import item_texts
 from mllm_rec.errors import InputError
@@ -102,9 +102,7 @@ class ModelEncoder(ContentEncoder):
                 dtype="auto" if self.device != "cpu" else torch.float32,
                 output_loading_info=True,
             )
-        # a pooler that was never trained is not read
-        if missing := sorted(name for name in found["missing_keys"] if "pooler" not in name):
-            raise InputError(f"'{self.model}' has no weights for {len(missing)} of its layers, like {missing[0]}; is the file complete?")
+        check_whole(self.model, found["missing_keys"])
         return model.to(torch.device(self.device)).eval()
 
     def pooled(self, model: Any, **inputs: Any) -> Any:
@@ -205,7 +203,7 @@ class TextModel(ModelEncoder):
         """The sentence encoder.
 
         Raises:
-            InputError: it can't be loaded.
+            InputError: it can't be loaded, or weights are missing.
         """
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling
@@ -218,6 +216,8 @@ class TextModel(ModelEncoder):
                 local_files_only=True,
                 model_kwargs={"use_safetensors": True},
             )
+        # sentence-transformers doesn't tell what was missing; what came from the file is marked
+        check_whole(self.model, [name for name, one in model[0].named_parameters() if not getattr(one, "_is_hf_initialized", False)])
         if self.pooling is not None:
             model[1] = Pooling(model[1].embedding_dimension, self.pooling)
         return model

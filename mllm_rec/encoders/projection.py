@@ -10,7 +10,7 @@ import numpy as np
 
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.features import Features
-from mllm_rec.encoders import Encoder, encoder_of_spec
+from mllm_rec.encoders import Encoder
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
 
@@ -50,7 +50,7 @@ class Projected(Encoder):
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "Projected":
         """The encoder a spec describes."""
-        return cls(encoder_of_spec(spec["of"]), spec["kind"], spec["width"])
+        return cls(spec["of"], spec["kind"], spec["width"])
 
     def encode(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> Features:
         """Features of every item; the directions are those of the items that have the feature."""

@@ -122,8 +122,10 @@ def _read(path: Path, wanted: Iterable[str], most: int) -> tuple[dict[str, int],
             vector = np.array(rest.split(), dtype=np.float32)
         except ValueError:
             raise InputError(f"{path}, line {number}: after the word '{word[:40]}' there must be numbers only") from None
+        if not len(vector):
+            raise InputError(f"{path}, line {number}: '{word[:40]}' has 0 numbers; wanted a word and its numbers, separated by spaces")
         width = width or len(vector)
-        if len(vector) != width or not width:
+        if len(vector) != width:
             raise InputError(
                 f"{path}, line {number}: '{word[:40]}' has {len(vector)} numbers, the lines before have {width}; mend the line"
             )

@@ -1,4 +1,4 @@
-"""What captions become: a table of typed fields, a catalog that knows more, and the feature ``caption``."""
+"""What captions become: a table of typed fields, a catalog that knows more, and the feature ``caption``; beside them, hidden states."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,11 @@ from mllm_rec.data.features import Features
 from mllm_rec.encoders import Encoder
 from mllm_rec.interaction.bridge import item_attribute_graph, propagate
 from mllm_rec.mllm.caption import Caption, calibrated
+from mllm_rec.mllm.hidden import HiddenStates, PictureStates, WordStates
 from mllm_rec.mllm.schema import PROSE, UNKNOWN, CaptionSchema
 
+#: Hidden states of a multimodal model as features, by modality.
+STATES: dict[str, type[HiddenStates]] = {"image": PictureStates, "text": WordStates}
 #: Calibrated confidence from which a value counts as known, where the catalog knows none.
 KNOWN = 0.8
 #: Weight of what items that share values bring to an attribute vector.

@@ -142,7 +142,12 @@ def _own_folder() -> Path | None:
 
 def prompt_for(job: str, provider: Provider) -> Prompt:
     """The prompt of a job in the version that a model reads; in the first where that version has none."""
-    return load_prompt(job, provider.prompts if _place(job, provider.prompts) is not None else "v1")
+    return prompt_in(job, provider.prompts)
+
+
+def prompt_in(job: str, version: str) -> Prompt:
+    """The prompt of a job in a version; in the first where that version has none."""
+    return load_prompt(job, version if _place(job, version) is not None else "v1")
 
 
 def prompt_keys(job: str) -> list[str]:

@@ -16,6 +16,7 @@ from mllm_rec.mllm.providers import Loading
 from mllm_rec.pipeline.caption import caption
 from mllm_rec.pipeline.encode import encode, named_encoders
 from mllm_rec.pipeline.ingest import Inputs, ingest
+from mllm_rec.pipeline.matrices import drop_imports
 from mllm_rec.pipeline.runs import CHOICE, Runs, default_systems, parsed, train_all
 from mllm_rec.pipeline.search import index
 from mllm_rec.pipeline.serve import serve
@@ -52,7 +53,7 @@ def build(
         adapters: folders or names of LoRA adapters for it.
         retry_failed: caption those pictures again that failed before.
         loading: device and precision of the model that captions.
-        encoders: by modality, see ``chosen_encoder``; the usual ones for those that are not named.
+        encoders: by modality, see ``named_encoders``; the usual ones for those that are not named.
         chroma: HOST:PORT of a server that holds the vectors for search, or "embedded"; None: where they were written last.
 
     Returns:
@@ -63,16 +64,18 @@ def build(
     """
     for name in systems or ():
         system_class(name)
-    named_encoders(encoders or {})  # what is misspelt is said before anything takes time
+    named = named_encoders(encoders or {})  # what is misspelt is said before anything takes time
     workspace = Workspace(out)
     with workspace.writing():
+        drop_imports(workspace, named)
         _say("reading")
         ingest(workspace, inputs)
         absorb(workspace)
         _say("captioning")
         caption(workspace, mllm, [find_adapter(one, [workspace.root]) for one in adapters], retry_failed, loading)
         _say("encoding")
-        features = encode(workspace, encoders)
+        features = encode(workspace, named)
+        workspace.record(encoders=dict(encoders or {}))
         log = pd.read_parquet(workspace.interactions, columns=["user_id", "part"])
         likes = int((log["part"] != "seen").sum())
         num_items = len(Catalog.load(workspace.catalog))
@@ -131,7 +134,7 @@ def update(
             manifest = workspace.manifest()
             adapters = [Path(folder) for folder in (manifest.get("captions") or {}).get("adapters", ())]
             caption(workspace, manifest.get("mllm"), adapters)
-            encode(workspace, manifest.get("encoders"))
+            encode(workspace, named_encoders(manifest.get("encoders", {})))
             names = [name for name in SYSTEMS if workspace.seeds(name)]
             value["systems"] = trained(workspace, names, max((workspace.seeds(name) for name in names), default=1))
         index(workspace, chroma)

@@ -75,7 +75,7 @@ def caption(
     name = chosen_model(workspace, said, adapters) if pictured else "none"
     feature = workspace.feature("caption")
     if name == "none":
-        for path in (workspace.captions, feature):
+        for path in (workspace.captions, *([] if "caption" in workspace.imported else [feature])):
             path.unlink(missing_ok=True)
         workspace.record(mllm="none", captions=None)
         if pictured and said is None:
@@ -121,12 +121,13 @@ def _run(
         table.to_parquet(temporary, index=False)
     encoders = (Text(), Attributes())
     features = caption_features(catalog, table, schema, {"mllm": name, "prompt": prompt.key, "schema": schema.key()}, encoders)
-    if features.present.any():
-        features.save(workspace.feature("caption"))
-        for encoder in encoders:
-            encoder.save(_learned(workspace, encoder.name))
-    else:
-        workspace.feature("caption").unlink(missing_ok=True)
+    if "caption" not in workspace.imported:
+        if features.present.any():
+            features.save(workspace.feature("caption"))
+            for encoder in encoders:
+                encoder.save(_learned(workspace, encoder.name))
+        else:
+            workspace.feature("caption").unlink(missing_ok=True)
     left = sum(why == NOT_YET for why in done.failed.values())
     workspace.record(
         mllm=name,
@@ -166,7 +167,10 @@ def recaption(workspace: Workspace, catalog: Catalog, rows: np.ndarray) -> tuple
         rows: ``(n,)`` positions of new and changed ones.
 
     Returns:
-        The table of all captions, and the feature of all items in the space it had; None: none was worth keeping.
+        The table of all captions, and the feature of all items in the space it had; None: none was worth keeping, or it was imported.
+
+    Raises:
+        InputError: that model can't be loaded.
     """
     if not workspace.captions.exists():
         return None
@@ -178,7 +182,7 @@ def recaption(workspace: Workspace, catalog: Catalog, rows: np.ndarray) -> tuple
     before = pd.read_parquet(workspace.captions)
     table = caption_table(some, done.captions, schema, getattr(provider, "card", {}))
     table = pd.concat([before[~before["item_id"].isin(some.item_ids)], table], ignore_index=True)
-    if not workspace.feature("caption").exists():
+    if not workspace.feature("caption").exists() or "caption" in workspace.imported:
         return table, None
     kept = Features.load(workspace.feature("caption"))
     encoders = (load_encoder(_learned(workspace, Text.name)), load_encoder(_learned(workspace, Attributes.name)))

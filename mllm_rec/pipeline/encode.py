@@ -13,53 +13,56 @@ from mllm_rec.encoders.chosen import chosen_encoder
 from mllm_rec.encoders.content import files
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
+from mllm_rec.mllm.features import STATES
+from mllm_rec.pipeline.matrices import check_imports
 from mllm_rec.pipeline.workspace import Workspace
 
 #: Modalities whose contents are files that a column of the catalog names.
 FILES = ("image", "audio", "video")
 
 
-def named_encoders(said: Mapping[str, str], catalog: Catalog | None = None) -> dict[str, Encoder]:
-    """By modality, the encoder that is named, else the usual one where the catalog has something for it.
+def named_encoders(said: Mapping[str, str]) -> dict[str, Encoder]:
+    """By modality, the encoder that is named.
 
     Args:
         said: of ``--encoder``.
-        catalog: the items; None: those that are named only.
 
     Raises:
-        InputError: no such encoder, or one for a modality that no item has.
+        InputError: no such encoder.
     """
-    named = {modality: chosen_encoder(modality, name) for modality, name in said.items()}
-    if catalog is None:
-        return named
-    for modality in named:
-        if modality in FILES and modality not in catalog.columns:
-            raise InputError(f"--encoder {modality}={said[modality]}: no item has a file in a column '{modality}'; name it with --map")
-    usual = {name: encoder() for name, encoder in usual_encoders().items() if name not in FILES or name in catalog.columns}
-    return {**usual, **named}
+    return {modality: chosen_encoder(modality, name, {"mllm": _states}) for modality, name in said.items()}
 
 
-def encode(workspace: Workspace, said: Mapping[str, str] | None = None) -> list[str]:
+def _states(modality: str, model: str, options: dict[str, str]) -> Encoder:
+    """Hidden states of the model that ``mllm:MODEL`` names."""
+    if modality not in STATES:
+        raise InputError(f"{modality}=mllm:{model}: a multimodal model encodes {' or '.join(STATES)}")
+    return STATES[modality](model, options.pop("pooling", "mean"))
+
+
+def encode(workspace: Workspace, named: Mapping[str, Encoder] | None = None) -> list[str]:
     """Run the stage of every feature unless nothing it depends on changed; names of the features there are.
 
-    A source that brings features is used with exactly these, so that its figures compare with published ones.
+    A modality without a named encoder has the usual one, where the catalog has something for it. A source that brings features
+    is used with exactly these, so that its figures compare with published ones; imported features stay as they are.
 
     Args:
         workspace: with its catalog.
-        said: encoders by modality, see ``named_encoders``.
+        named: see ``named_encoders``.
+
+    Raises:
+        InputError: an encoder for a modality that no item has, or features that were imported for other items.
     """
-    manifest = workspace.manifest()
-    published = manifest.get("published", [])
-    if published and said:
+    published = workspace.manifest().get("published", [])
+    if published and named:
         raise InputError(f"this source brings its own features ({', '.join(published)}); leave --encoder out")
-    catalog = None if published else Catalog.load(workspace.catalog)
-    made = {} if catalog is None else named_encoders(said or {}, catalog)
-    workspace.record(encoders=dict(said or {}))
+    catalog = Catalog.load(workspace.catalog)
+    check_imports(workspace, catalog)
+    made = {} if published else {name: one for name, one in _with_usual(named or {}, catalog).items() if name not in workspace.imported}
     for path in [*(workspace.root / "features").glob("*.safetensors"), *(workspace.root / "encoders").glob("*.safetensors")]:
-        if path.stem not in (*published, *made, "caption"):
+        if path.stem not in (*published, *workspace.imported, *made, "caption"):
             path.unlink()
     for name, encoder in made.items():
-        assert catalog is not None
         inputs = {
             "catalog": workspace.catalog,
             "spec": encoder.spec(),
@@ -68,6 +71,15 @@ def encode(workspace: Workspace, said: Mapping[str, str] | None = None) -> list[
         outputs = [workspace.feature(name), workspace.encoder(name)] if _kept(workspace, name) else []
         workspace.stage(f"features/{name}", inputs, partial(_encode, workspace, catalog, name, encoder), outputs)
     return sorted(path.stem for path in (workspace.root / "features").glob("*.safetensors"))
+
+
+def _with_usual(named: Mapping[str, Encoder], catalog: Catalog) -> dict[str, Encoder]:
+    """The named encoders, and the usual ones of other modalities that the catalog has something for."""
+    for modality in named:
+        if modality in FILES and modality not in catalog.columns:
+            raise InputError(f"--encoder {modality}: no item has a file in a column '{modality}'; name it with --map")
+    usual = {name: encoder() for name, encoder in usual_encoders().items() if name not in FILES or name in catalog.columns}
+    return {**usual, **named}
 
 
 def _kept(workspace: Workspace, name: str) -> bool:

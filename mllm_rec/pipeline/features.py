@@ -1,4 +1,4 @@
-"""``mllm-rec features``: what each feature of a workspace is, what it takes for alike, and its matrix for other toolkits."""
+"""``mllm-rec features``: what each feature of a workspace is, what it takes for alike, and matrices to and from other toolkits."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from mllm_rec.data.features import Features
 from mllm_rec.data.files import atomic
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.sheet import strips
+from mllm_rec.pipeline.matrices import MAPPING, take_in
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.retrieval.spaces import Space
 
@@ -20,7 +21,11 @@ NEAREST = 6
 
 
 def features(
-    workspace: Workspace, near: str | None = None, sheet: Path | None = None, export: Path | None = None
+    workspace: Workspace,
+    near: str | None = None,
+    sheet: Path | None = None,
+    export: Path | None = None,
+    imported: Path | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Every feature: its shape, how many items have it, what made it.
 
@@ -30,10 +35,12 @@ def features(
         sheet: a PNG to draw them in, a strip of pictures for each feature.
         export: a folder to write each feature to as ``NAME_feat.npy``, rows in catalog order, and ``i_id_mapping.csv`` beside
             them, as MMRec names them; a missing row is zero.
+        imported: a folder like that, to take features in from before anything else; see ``take_in``.
 
     Raises:
-        InputError: there are no features, or no such item.
+        InputError: there are no features, no such item, or a matrix can't be taken in.
     """
+    taken = take_in(workspace, imported) if imported is not None else []
     catalog = Catalog.load(workspace.catalog)
     found = {path.stem: Features.load(path) for path in sorted((workspace.root / "features").glob("*.safetensors"))}
     if not found:
@@ -67,9 +74,12 @@ def features(
         for name, one in found.items():
             with atomic(export / f"{name}_feat.npy") as temporary, open(temporary, "wb") as file:
                 np.save(file, one.values)
-        with atomic(export / "i_id_mapping.csv") as temporary:
+        with atomic(export / MAPPING) as temporary:
             catalog.table[["item_id"]].assign(itemID=range(len(catalog))).to_csv(temporary, index=False)
-        lines.append(f"{len(found)} matrices and i_id_mapping.csv in {export}")
+        lines.append(f"{len(found)} matrices and {MAPPING} in {export}")
+    if taken:
+        value["imported"] = workspace.imported
+        lines = ["taken in:", *taken, "", *lines]
     return value, "\n".join(lines)
 
 

@@ -86,7 +86,8 @@ def _write(workspace: Workspace, inputs: Inputs) -> None:
     source.problems.write(workspace.problems)
     _save_domain(inputs.domain or source.domain, workspace.domain)
     for feature, values in source.features.items():
-        values.save(workspace.feature(feature))
+        if feature not in workspace.imported:
+            values.save(workspace.feature(feature))
     if since := workspace.manifest().get("since"):
         print(f"  read anew: what 'update' brought ({told(since)}) is here only as far as these files have it", file=sys.stderr)
     workspace.record(

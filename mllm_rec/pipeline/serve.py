@@ -16,6 +16,7 @@ from mllm_rec.data.files import read_json, write_json
 from mllm_rec.encoders import Encoder, load_encoder
 from mllm_rec.errors import InputError
 from mllm_rec.explain import Explainer
+from mllm_rec.mllm.features import STATES
 from mllm_rec.optimization.fit import fit
 from mllm_rec.pipeline.caption import domain_of, known_catalog
 from mllm_rec.pipeline.runs import CHOICE, Runs, positions
@@ -106,7 +107,7 @@ def loaded_encoders(workspace: Workspace) -> dict[str, Encoder]:
     found = {}
     for path in sorted((workspace.root / "encoders").glob("*.safetensors")):
         try:
-            found[path.stem] = load_encoder(path)
+            found[path.stem] = load_encoder(path, list(STATES.values()))
         except InputError as error:
             print(f"  nothing can be asked for by {path.stem}: {error}", file=sys.stderr)
     return found

@@ -21,11 +21,12 @@ from mllm_rec.data.tables import Table, read_table
 from mllm_rec.encoders import load_encoder
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
+from mllm_rec.mllm.features import STATES
 from mllm_rec.pipeline.caption import recaption
 from mllm_rec.pipeline.ingest import placed, save_log, with_parts
 from mllm_rec.pipeline.serve import SINCE
 from mllm_rec.pipeline.since import Forgotten, add, told
-from mllm_rec.pipeline.workspace import Workspace
+from mllm_rec.pipeline.workspace import Workspace, fingerprint
 
 
 def take_in(
@@ -66,7 +67,7 @@ def take_in(
     whole = pd.read_parquet(workspace.interactions)
     more = whole.iloc[:0] if log is None else _log(workspace, log, meaning.log, catalog, kept["min_rating"], whole, problems)
     features = _features(workspace, catalog, rows) if len(rows) else {}
-    recaptioned = recaption(workspace, catalog, rows) if len(rows) else None
+    recaptioned = _captions(workspace, catalog, rows) if len(rows) else None
     liked = more[more["part"] == SINCE]
     since = add(
         manifest,
@@ -86,7 +87,9 @@ def take_in(
                 recaptioned[0].to_parquet(temporary, index=False)
             if recaptioned[1] is not None:
                 recaptioned[1].save(place(workspace.feature("caption")))
-        write_json(place(workspace.manifest_path), {**manifest, "since": since})
+        items_now = fingerprint(catalog.item_ids.tolist())
+        imported = {name: {**one, "items": items_now} for name, one in workspace.imported.items()}
+        write_json(place(workspace.manifest_path), {**manifest, "since": since, "imported": imported})
     return problems
 
 
@@ -164,15 +167,26 @@ def _features(workspace: Workspace, catalog: Catalog, rows: np.ndarray) -> dict[
     made, some = {}, catalog.rows(rows)
     with Store(workspace.root / "features" / "encoded.sqlite") as store:
         for path in sorted((workspace.root / "features").glob("*.safetensors")):
-            if path.stem == "caption":
+            if path.stem == "caption" and "caption" not in workspace.imported:
                 continue
             kept = Features.load(path).padded(len(catalog))
             try:
-                made[path.stem] = kept.replaced(rows, load_encoder(workspace.encoder(path.stem)).encode_new(some, store))
+                made[path.stem] = kept.replaced(
+                    rows, load_encoder(workspace.encoder(path.stem), list(STATES.values())).encode_new(some, store)
+                )
             except InputError as error:
                 print(f"  new items have no {path.stem} feature: {error}", file=sys.stderr)
                 made[path.stem] = kept
     return made
+
+
+def _captions(workspace: Workspace, catalog: Catalog, rows: np.ndarray) -> tuple[pd.DataFrame, Features | None] | None:
+    """See ``recaption``; without the model that captioned the others, new items stay without."""
+    try:
+        return recaption(workspace, catalog, rows)
+    except InputError as error:
+        print(f"  new items have no captions: {error}", file=sys.stderr)
+        return None
 
 
 def _changed(before: Catalog, after: Catalog) -> int:

@@ -120,6 +120,11 @@ class Workspace:
         """The manifest; empty before the first build."""
         return read_json(self.manifest_path) if self.manifest_path.exists() else {"stages": {}}
 
+    @property
+    def imported(self) -> dict[str, dict[str, str]]:
+        """Features taken in from matrices, by name: file, its hash, and a hash of the items its rows are."""
+        return self.manifest().get("imported", {})
+
     def record(self, **changes: Any) -> None:
         """Change entries of the manifest."""
         before = self.manifest()

@@ -157,6 +157,42 @@ def test_files_without_sound_or_film(models, tmp_path):
     assert seen == {1: "has no pictures", 2: "has no pictures"}
 
 
+def test_films_and_sounds_that_are_hardly_any(models, tmp_path):
+    """One frame is a film that stands still; no frame, no byte or no order is none, and each item's fault is told."""
+    import av
+
+    tiny.film(tmp_path / "one.mp4", [RED])
+    tiny.film(tmp_path / "still.mp4", [RED] * 4)
+    for name in ("unfilmed.mp4", "unfilmed.mkv"):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream("mpeg4", rate=8)
+            stream.width = stream.height = 48
+            stream.pix_fmt = "yuv420p"
+            container.start_encoding()
+    noise = np.random.default_rng(0).integers(0, 256, 4_000, dtype=np.uint8).tobytes()
+    for name in ("noise.mp4", "noise.mp3"):
+        (tmp_path / name).write_bytes(noise)
+    for name in ("empty.mp4", "empty.mp3"):
+        (tmp_path / name).touch()
+    (tmp_path / "half.mp4").write_bytes((tmp_path / "still.mp4").read_bytes()[:-300])
+    tiny.tone(tmp_path / "whole.wav", 300)
+    (tmp_path / "header.wav").write_bytes((tmp_path / "whole.wav").read_bytes()[:30])
+    films = ["one.mp4", "still.mp4", "unfilmed.mp4", "unfilmed.mkv", "noise.mp4", "empty.mp4", "half.mp4"]
+    sounds = ["whole.wav", "one.mp4", "header.wav", "noise.mp3", "empty.mp3", "unfilmed.mkv", None]
+    catalog = shelf(films, tmp_path, audio=sounds, video=films)
+    video, audio = VideoModel(models("videomae")), AudioModel(models("wav2vec"))
+    seen, heard = video.encode(catalog), audio.encode(catalog)
+    assert seen.present.tolist() == [True, True] + 5 * [False] and heard.present.tolist() == [True] + 6 * [False]
+    np.testing.assert_allclose(seen.values[0], seen.values[1], atol=0.3)  # but for the compression
+    said = {films[row]: why for row, why in video.problems}
+    assert said["unfilmed.mp4"] == "has no pictures" and said["unfilmed.mkv"] == "has no frame" and said["empty.mp4"] == "is an empty file"
+    assert said["noise.mp4"].startswith("can't be read as film: ") and said["half.mp4"].startswith("can't be read as film: ")
+    said = {sounds[row]: why for row, why in audio.problems}
+    assert said["one.mp4"] == "has no sound" and said["empty.mp3"] == "is an empty file" and len(said) == 5
+    assert said["noise.mp3"].startswith("can't be read as sound: ") and said["header.wav"].startswith("can't be read as sound: ")
+    assert VideoFrames(ImageModel(models("vit")), 3).encode(catalog).present.tolist() == seen.present.tolist()
+
+
 def test_what_is_no_encoder(models, tmp_path):
     import shutil
 
@@ -173,6 +209,12 @@ def test_what_is_no_encoder(models, tmp_path):
     (tmp_path / "cut" / "model.safetensors").unlink()
     with pytest.raises(InputError, match="no weights"):
         ImageModel(str(tmp_path / "cut"))
+    shutil.copytree(models("bert"), tmp_path / "words")
+    weights = load_file(tmp_path / "words" / "model.safetensors")
+    del weights["encoder.layer.0.attention.self.query.weight"]
+    save_file(weights, tmp_path / "words" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"no weights for 1 of its layers, like .*encoder.layer.0.attention.self.query.weight"):
+        TextModel(str(tmp_path / "words")).encode(catalog)
     with pytest.raises(InputError, match="no folder"):
         chosen_encoder("image", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="pooling 'max'"):

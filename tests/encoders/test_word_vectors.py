@@ -58,7 +58,12 @@ def test_only_the_catalogs_words_are_kept_beyond_the_first(tmp_path):
         (["red 1 0", "blue 1 nan"], "line 2: 'blue' has numbers that are not finite"),
         (["red 1 0", "blue 1 0", "red 0 1"], "'red' stands in lines 1 and 3"),
         (["5 3"], "has no word vectors"),
+        (["red 1 0", "Red 0 1", "Red 1 1"], "'Red' stands in lines 2 and 3"),
+        (["red 1 0", "lamp 1", "blue 0 1"], "line 2: 'lamp' has 1 numbers"),
+        (["red 1 0", "blue 1 0 0"], "line 2: 'blue' has 3 numbers, the lines before have 2"),
         (["red"], "line 1: 'red' has 0 numbers"),
+        (["red 1 0", "", "blue 1 0"], "line 2: '' has 0 numbers; wanted a word and its numbers"),
+        (["red\t1\t0"], "has 0 numbers; wanted a word and its numbers, separated by spaces"),
     ],
 )
 def test_files_that_are_not_as_they_should_be(tmp_path, lines, said):
@@ -69,7 +74,8 @@ def test_files_that_are_not_as_they_should_be(tmp_path, lines, said):
 def test_files_that_are_no_words(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "a.vec.gz").write_bytes(b"no gzip")
-    for name in ("a.txt", "a.vec.gz"):
+    (tmp_path / "cut.vec.gz").write_bytes(gzip.compress("\n".join(LINES).encode())[:-9])
+    for name in ("a.txt", "a.vec.gz", "cut.vec.gz"):
         with pytest.raises(InputError, match="can't be read as word vectors"):
             WordVectors(tmp_path / name).encode(shelf(["red"]))
     with pytest.raises(InputError, match="there is no file"):

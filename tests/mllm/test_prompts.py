@@ -68,7 +68,11 @@ def test_a_folder_of_ones_own_comes_first(tmp_path, monkeypatch, capsys):
             "job: word\nversion: v1\ninputs: {ttle: {}}\nbody: '{ttle}'\nanswer: x",
             "gives no ttle; it gives title, evidence",
         ),
-        ("wrod/v1.yaml", "job: wrod\nversion: v1\nbody: x\nanswer: x", "there is no job 'wrod'; there are caption, match, server, word"),
+        (
+            "wrod/v1.yaml",
+            "job: wrod\nversion: v1\nbody: x\nanswer: x",
+            "there is no job 'wrod'; there are caption, embed, match, server, word",
+        ),
     ],
 )
 def test_a_folder_of_ones_own_that_is_not_as_it_should_be(tmp_path, monkeypatch, capsys, place, text, said):

@@ -13,6 +13,8 @@ from mllm_rec.errors import InputError
 from mllm_rec.pipeline import Workspace, build, open_shop
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "encoders"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "mllm"))
+import tiny as vlm
 import tiny_models as tiny
 
 
@@ -66,3 +68,15 @@ def test_what_cannot_be_had_is_said_first(shop_inputs, tmp_path, capsys, monkeyp
 def test_a_modality_that_no_item_has(shop_inputs, vit, tmp_path):
     with pytest.raises(InputError, match=r"no item has a file in a column 'video'"):
         build(shop_inputs, tmp_path / "shop", ["popularity"], mllm="none", encoders={"video": f"frames:{vit}"})
+
+
+def test_hidden_states_of_a_model_that_answers_picture_queries(shop_inputs, tmp_path, capsys):
+    model = vlm.llava(tmp_path / "model")
+    build(shop_inputs, tmp_path / "shop", ["popularity"], mllm="none", encoders={"image": f"mllm:{model}?pca=16"})
+    image = Features.load(Workspace.open(tmp_path / "shop").feature("image"))
+    assert image.width == 16 and image.spec["of"]["encoder"] == "mllm-picture" and image.present.any()
+    shop = open_shop(Workspace.open(tmp_path / "shop"))
+    assert "nothing can be asked for" not in capsys.readouterr().err and shop.candidates.sees_pictures
+    row = int(image.present.argmax())
+    near = shop.candidates.spaces["image"].near_query(shop.catalog.picture(row).read_bytes())
+    assert near[row] == pytest.approx(1, abs=1e-3), "the picture of an item lies where the item lies"

@@ -12,7 +12,7 @@ from mllm_rec.data import mapping
 from mllm_rec.data.features import Features
 from mllm_rec.data.interactions import Interactions
 from mllm_rec.data.items import catalog_from
-from mllm_rec.data.matrices import read_matrix
+from mllm_rec.data.matrices import feature_name, read_matrix
 from mllm_rec.data.problems import Problems, shown
 from mllm_rec.data.sources.base import Source, data_cache
 from mllm_rec.data.tables import Table, read_table
@@ -48,8 +48,8 @@ def mmrec(folder: Path | str, name: str = "", noun: str = "Item") -> Source:
     lacking = {"userID", "itemID"} - set(table.columns)
     if lacking:
         raise InputError(f"{inter} lacks the column '{sorted(lacking)[0]}'; it has {', '.join(table.columns[:20])}, with tabs between them")
-    positions = _positions(table, "itemID")
-    log = pd.DataFrame({"user_id": _positions(table, "userID").astype(str), "item_id": positions.astype(str)}).astype("str")
+    positions = positions_of(table, "itemID")
+    log = pd.DataFrame({"user_id": positions_of(table, "userID").astype(str), "item_id": positions.astype(str)}).astype("str")
     given = "x_label" in table.columns
     if given:
         log["part"] = _parts(table)
@@ -84,7 +84,12 @@ def _inter_file(folder: Path) -> Path:
     raise InputError(f"no file *.inter in {' or '.join(map(str, places))}; an MMRec folder holds one with userID, itemID and x_label")
 
 
-def _positions(table: Table, name: str) -> np.ndarray:
+def positions_of(table: Table, name: str) -> np.ndarray:
+    """A column of whole numbers from 0, int64.
+
+    Raises:
+        InputError: a cell holds something else, or there is none.
+    """
     values = table.frame[name]
     wrong = ~values.str.fullmatch(r"\d{1,9}").fillna(False).to_numpy(dtype=bool)
     if wrong.any() or not len(values):
@@ -109,7 +114,7 @@ def _described(folder: Path, least: int, noun: str, problems: Problems) -> Table
     said = read_table(path, problems) if path else Table(str(folder), pd.DataFrame({"itemID": pd.Series(dtype="str")}))
     if "itemID" not in said.columns:
         raise InputError(f"{said.path} lacks the column 'itemID'; it has {', '.join(said.columns[:20])}")
-    numbers = _positions(said, "itemID") if path else np.zeros(0, dtype=np.int64)
+    numbers = positions_of(said, "itemID") if path else np.zeros(0, dtype=np.int64)
     frame = said.frame.assign(itemID=numbers).drop_duplicates("itemID").set_index("itemID")
     frame = frame.reindex(np.arange(max(least, int(numbers.max(initial=-1)) + 1)))
     named = next((name for name in ("title", "name", "asin") if name in frame), None)
@@ -128,7 +133,7 @@ def _features(folder: Path, num_items: int, notes: list[str]) -> dict[str, Featu
     features = {}
     for path in sorted(folder.glob("*.npy")):
         try:
-            features[path.stem.removesuffix("_feat")] = read_matrix(path, num_items)
+            features[feature_name(path)] = read_matrix(path, num_items)
         except InputError as error:
             if path.stem.endswith("_feat"):
                 raise

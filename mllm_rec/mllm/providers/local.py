@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mllm_rec.data.files import digest, read_json
-from mllm_rec.encoders.hub import chosen_device, content_of, fetched, gist, quiet
+from mllm_rec.encoders.hub import check_whole, chosen_device, content_of, fetched, gist, quiet
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import CARD, WEIGHTS, check_base, read_card
 from mllm_rec.mllm.providers import model_folder
@@ -50,7 +50,7 @@ class Local:
         if bits == 4 and device == "cpu":
             raise InputError("4-bit models can't answer on a CPU (bitsandbytes has no kernel for single rows there); use 8 bits or a GPU")
         self.name, self.device, self.batch_size = str(model), device, batch_size
-        self.folder = self._found()
+        self.folder = usable_folder(self.name)
         self.model, self.processor = self._load(dtype, bits)
         self._special = _special_tokens(self.processor)
         self.card = json.loads((self.folder / CARD).read_text(encoding="utf-8")) if (self.folder / CARD).exists() else {}
@@ -71,21 +71,6 @@ class Local:
 
     # Loading
 
-    def _found(self) -> Path:
-        """The model's folder, with a processor in it."""
-        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-
-        folder = model_folder(self.name)
-        if self.name == "embedded" and not folder.is_dir():
-            raise InputError("the embedded model is not part of this installation; 'mllm-rec train-mllm' makes it, or say --mllm none")
-        folder = fetched(str(folder), _WANTED)
-        kind = read_json(folder / "config.json").get("model_type")
-        if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-            raise InputError(f"'{self.name}' ({kind}) reads words only; a model is needed that looks at pictures (image-text-to-text)")
-        if not any((folder / name).exists() for name in ("processor_config.json", "preprocessor_config.json")):
-            raise InputError(f"{folder} has no processor (processor_config.json); save it beside the model (processor.save_pretrained)")
-        return folder
-
     def _load(self, dtype: str | None, bits: int | None) -> tuple[Any, Any]:
         import torch
         import transformers
@@ -102,12 +87,14 @@ class Local:
         if bits:
             weights["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=bits == 8, load_in_4bit=bits == 4)
             weights["device_map"] = {"": self.device}
+        reader: Any = AutoModelForImageTextToText
         try:
             with quiet():
                 processor = AutoProcessor.from_pretrained(self.folder, **wanted)
-                model = AutoModelForImageTextToText.from_pretrained(self.folder, **weights, **wanted)
+                model, found = reader.from_pretrained(self.folder, output_loading_info=True, **weights, **wanted)
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise InputError(f"'{self.name}' can't be loaded as an image-text-to-text model: {gist(error)}") from error
+        check_whole(self.name, found["missing_keys"])
         if getattr(processor, "image_processor", None) is None:
             raise InputError(f"'{self.name}' reads no pictures: its processor has no image part; a captioning model needs one")
         if getattr(processor, "chat_template", None) is None:
@@ -115,7 +102,7 @@ class Local:
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         processor.tokenizer.padding_side = "left"
-        return (model if bits else model.to(torch.device(self.device))).eval(), processor  # type: ignore[arg-type]
+        return (model if bits else model.to(torch.device(self.device))).eval(), processor
 
     # Adapters
 
@@ -189,7 +176,7 @@ class Local:
             except InputError:
                 raise
             except Exception as error:  # a model may fail in any way
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise ProviderError(f"'{self.name}' failed: {type(error).__name__}: {gist(error)}") from error
                 if self.batch_size == 1:
                     raise ProviderError(f"'{self.name}' needs more memory for one picture than there is") from error
@@ -317,6 +304,30 @@ class Local:
         return self._grammars[said]
 
 
+def usable_folder(name: str, wanted: str = _WANTED) -> Path:
+    """The folder of an image-text-to-text model with its processor, none of it loaded.
+
+    Args:
+        name: ``embedded``, a folder, or a name on the hub.
+        wanted: what could have been said, for the error.
+
+    Raises:
+        InputError: no such model, none that looks at pictures, no processor, no safetensors.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    place = str(model_folder(name)) if name == "embedded" else name  # a path would lose its "./"
+    if name == "embedded" and not Path(place).is_dir():
+        raise InputError("the embedded model is not part of this installation; 'mllm-rec train-mllm' makes it, or say --mllm none")
+    folder = fetched(place, wanted)
+    kind = read_json(folder / "config.json").get("model_type")
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise InputError(f"'{name}' ({kind}) reads words only; a model is needed that looks at pictures (image-text-to-text)")
+    if not any((folder / one).exists() for one in ("processor_config.json", "preprocessor_config.json")):
+        raise InputError(f"{folder} has no processor (processor_config.json); save it beside the model (processor.save_pretrained)")
+    return folder
+
+
 def _special_tokens(processor: Any) -> re.Pattern[str]:
     tokenizer = processor.tokenizer
     added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
@@ -324,7 +335,7 @@ def _special_tokens(processor: Any) -> re.Pattern[str]:
     return re.compile("|".join(re.escape(str(token)) for token in sorted(tokens, key=lambda token: (-len(token), token))))
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """Whether memory ran out; on a CPU, torch has no error of its own for it."""
     import torch
 
