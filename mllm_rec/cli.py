@@ -11,6 +11,7 @@ from typing import Any
 
 from mllm_rec import __version__
 from mllm_rec.errors import InputError
+from mllm_rec.optimization.strategies import STRATEGIES
 
 #: What a command gives back: the value that --json prints, and the text that is printed otherwise.
 Answer = tuple[Any, str]
@@ -104,9 +105,8 @@ def build_command(args: argparse.Namespace) -> Answer:
         split=args.split,
         domain=args.domain,
     )
-    return build(
-        inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed, _loading(args), args.encoder, args.chroma
-    )
+    chosen = {"encoders": args.encoder, "chroma": args.chroma, "strategies": args.strategy}
+    return build(inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed, _loading(args), **chosen)
 
 
 def update_command(args: argparse.Namespace) -> Answer:
@@ -156,7 +156,7 @@ def train_command(args: argparse.Namespace) -> Answer:
     """Train systems of a workspace, beyond those that build trained."""
     from mllm_rec.pipeline import Workspace, train
 
-    return train(Workspace.open(args.workspace), args.systems, args.seeds, args.set)
+    return train(Workspace.open(args.workspace), args.systems, args.seeds, args.set, args.strategy)
 
 
 def evaluate_command(args: argparse.Namespace) -> Answer:
@@ -358,6 +358,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _model(added)
     _encoders(added)
     _chroma(added)
+    _strategy(added)
     added.add_argument("--retry-failed", action="store_true", help="caption those pictures again that failed before")
     added = command("update", update_command, "example: mllm-rec update shop --items new.csv --interactions yesterday.csv")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
@@ -396,6 +397,11 @@ def _encoders(parser: argparse.ArgumentParser) -> None:
         metavar="MODALITY=NAME",
         help="what encodes text, image, audio or video: text=minilm, image=facebook/dinov2-small?pca=64, ... (see docs/encoders.md)",
     )
+
+
+def _strategy(parser: argparse.ArgumentParser) -> None:
+    meanings = "; ".join(f"{name}: {meaning}" for name, meaning in STRATEGIES.items())
+    parser.add_argument("--strategy", type=names, metavar="A,B", help=f"{meanings} (kept for later builds; none: as usual)")
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
@@ -478,6 +484,7 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument(
         "--set", type=pairs, action=Merge, default={}, metavar="NAME=VALUE,..", help="settings of the system, or of fit as fit.lr=0.01"
     )
+    _strategy(added)
     added = command("evaluate", evaluate_command, "Full ranking on held-out items; intervals are 95 % bootstraps over users.")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--systems", type=names, metavar="A,B", help="only these (default: all that were trained)")

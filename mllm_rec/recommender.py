@@ -15,9 +15,10 @@ from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.files import atomic
 from mllm_rec.data.sparse import csr
 from mllm_rec.errors import InputError
+from mllm_rec.interaction.contents import Buffers, Contents
 from mllm_rec.optimization.sampling import Batch
 
-__all__ = ["Batch", "Buffers", "ItemToItem", "Query", "Recommender", "TopN", "create", "fold_in", "mean_of", "with_settings"]
+__all__ = ["Batch", "Buffers", "Contents", "ItemToItem", "Query", "Recommender", "TopN", "create", "fold_in", "mean_of", "with_settings"]
 
 
 @dataclass(frozen=True)
@@ -45,29 +46,6 @@ class Query:
         return next((len(value) for value in vars(self).values() if value is not None), 0)
 
 
-class Buffers(nn.Module):
-    """Named constant tensors that follow their module to its device and are not saved with it."""
-
-    def __init__(self, tensors: dict[str, Tensor]):
-        super().__init__()
-        self.names = tuple(tensors)
-        for name, tensor in tensors.items():
-            self.register_buffer(f"tensor_{name}", tensor, persistent=False)
-
-    def __getitem__(self, name: str) -> Tensor:
-        return getattr(self, f"tensor_{name}")
-
-    def __setitem__(self, name: str, tensor: Tensor) -> None:
-        setattr(self, f"tensor_{name}", tensor)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def items(self) -> Iterator[tuple[str, Tensor]]:
-        """Pairs of name and tensor."""
-        return ((name, self[name]) for name in self.names)
-
-
 class Recommender(nn.Module):
     """Base of every system.
 
@@ -81,6 +59,8 @@ class Recommender(nn.Module):
         multimodal: reads ``data.features``.
 
     Attributes:
+        features, present: by modality what the data set brings; nothing where the system isn't multimodal.
+        content: the same, ready to be read, trained with the system where the data set says so.
         seed: what its initial state was drawn from, where ``create`` drew it.
     """
 
@@ -100,6 +80,7 @@ class Recommender(nn.Module):
         modalities = data.features if self.multimodal else {}
         self.features = Buffers({name: torch.from_numpy(feature.values) for name, feature in modalities.items()})
         self.present = Buffers({name: torch.from_numpy(feature.present) for name, feature in modalities.items()})
+        self.content = Contents(self.features, self.present, data.encodable)
 
     def score(self, query: Query) -> Tensor:
         """Scores of the query's items, ``(batch, candidates or num_items)``; unmasked, higher is better."""
@@ -112,6 +93,10 @@ class Recommender(nn.Module):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms whose sum is minimized."""
         raise NotImplementedError(f"{type(self).__name__} is not trained by gradient")
+
+    def encoder_parameters(self) -> list[Tensor]:
+        """Those of its parameters that belong to encoders trained with it."""
+        return list(self.content.encoders.parameters())
 
     def state(self) -> dict[str, Tensor]:
         """All that training found, by name; what follows from data and settings is not among it."""
@@ -129,6 +114,7 @@ class Recommender(nn.Module):
             raise InputError(
                 f"this state does not fit {type(self).__name__} on {self.data.num_users} users and {self.data.num_items} items: {error}"
             ) from error
+        self.content.forget()
         self.forget_vectors()
 
     def save(self, path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a system may see: contiguous ids, the training part of the log, and features."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mllm_rec.data.catalog import Catalog
-from mllm_rec.data.features import Features
+from mllm_rec.data.features import Encodable, Features
 from mllm_rec.data.interactions import Interactions
 from mllm_rec.data.sparse import csr, row_starts
 from mllm_rec.errors import InputError
@@ -24,12 +25,20 @@ class Dataset:
         users: user ids, of the whole log (also those without a training row).
         train: the training part.
         features: by name, rows in item order.
+        encodable: features that a system makes itself, of inputs, by a module that is trained with it; by the feature's name.
 
     Raises:
         InputError: a feature's rows differ from the items, or an id of ``train`` is not listed.
     """
 
-    def __init__(self, items: Iterable[str], users: Iterable[str], train: Interactions, features: Mapping[str, Features] | None = None):
+    def __init__(
+        self,
+        items: Iterable[str],
+        users: Iterable[str],
+        train: Interactions,
+        features: Mapping[str, Features] | None = None,
+        encodable: Mapping[str, Encodable] | None = None,
+    ):
         self.items = np.asarray(list(items), dtype=object)
         self.users = np.asarray(list(users), dtype=object)
         self._item_index = pd.Index(self.items)
@@ -40,6 +49,7 @@ class Dataset:
                 f"{len(train) - self.edges.shape[1]} training interactions name a user or an item that the data set does not list"
             )
         self.features = dict(features or {})
+        self.encodable = dict(encodable or {})
         for name, feature in self.features.items():
             if len(feature.values) != len(self.items):
                 raise InputError(
@@ -70,6 +80,7 @@ class Dataset:
         features = {name: one.rows(np.arange(num_items)) for name, one in self.features.items()}
         nothing = Interactions(pd.DataFrame(columns=["user_id", "item_id"]))
         part = Dataset(self.items[:num_items], self.users[:num_users], nothing, features)
+        part.encodable = {name: replace(one, inputs=one.inputs[:num_items]) for name, one in self.encodable.items()}
         part.edges = self.edges[:, (self.edges[0] < num_users) & (self.edges[1] < num_items)]
         return part
 

@@ -4,12 +4,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mllm_rec.data.files import atomic
 from mllm_rec.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,3 +108,16 @@ class Features:
         except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path} can't be read as features that 'mllm-rec build' wrote: {error}; build them again") from error
         return cls(values, present, spec, center)
+
+
+@dataclass(frozen=True, eq=False)
+class Encodable:
+    """One modality before it is encoded, for training its encoder with a system; presence is that of the feature of its name.
+
+    Attributes:
+        inputs: ``(num_items, ...)`` what the module reads, rows in item order; rows of missing items are not looked at.
+        module: makes ``(n, width)`` of ``(n, ...)`` inputs, row by row, as wide as the feature; each system trains a copy.
+    """
+
+    inputs: np.ndarray
+    module: "nn.Module"

@@ -1,9 +1,9 @@
-"""Encoders: one modality of a catalog in, one vector per item out. All are frozen, and say what determines their output."""
+"""Encoders: one modality of a catalog in, one vector per item out. All say what determines their output; some can be trained with a system."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from mllm_rec.data.features import Features
 from mllm_rec.data.files import atomic
 from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Encoder:
@@ -23,6 +26,7 @@ class Encoder:
     Class attributes:
         name: names the encoder in its spec and its state file.
         queries: what ``encode_query`` understands: ``"words"``, ``"picture"``, both, or nothing.
+        trainable: has a ``module`` that can be trained with a system.
 
     Attributes:
         problems: rows that had something to encode and could not be encoded, with the reason; of the last ``encode``.
@@ -30,6 +34,7 @@ class Encoder:
 
     name: ClassVar[str]
     queries: ClassVar[tuple[str, ...]] = ()
+    trainable: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.problems: list[tuple[int, str]] = []
@@ -69,9 +74,17 @@ class Encoder:
         """
         raise InputError(f"the encoder '{self.name}' understands no queries; only items have its features")
 
-    def module(self) -> None:
-        """The trainable part, for training it with a system: None, the encoder is frozen."""
+    def module(self) -> "nn.Module | None":
+        """The trainable part with its present weights: ``inputs`` to features, row by row; None: the encoder is frozen."""
         return None
+
+    def inputs(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """What ``module()`` reads of every item, ``(num_items, ...)``, and which items have it, ``(num_items,)`` bool.
+
+        Raises:
+            InputError: the encoder is frozen.
+        """
+        raise InputError(f"the encoder '{self.name}' is frozen; there is nothing to train")
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """What was learned from the catalog: arrays by name, and values for JSON."""
@@ -107,9 +120,11 @@ def _known() -> dict[str, type[Encoder]]:
     from mllm_rec.encoders.projection import Projected
     from mllm_rec.encoders.published import Published
     from mllm_rec.encoders.squeezenet import SqueezeNet
+    from mllm_rec.encoders.trainable import CNN, GRU, Pixels, TextCNN, TrainedProjection
     from mllm_rec.encoders.word_vectors import WordVectors
 
-    others = (TextModel, WordVectors, ImageModel, SqueezeNet, AudioModel, VideoModel, VideoFrames, Projected, Published)
+    models = (TextModel, ImageModel, AudioModel, VideoModel, VideoFrames)
+    others = (*models, WordVectors, SqueezeNet, Projected, Published, Pixels, CNN, TextCNN, GRU, TrainedProjection)
     return {**usual_encoders(), **{encoder.name: encoder for encoder in others}}
 
 

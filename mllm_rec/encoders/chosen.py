@@ -11,8 +11,8 @@ MODALITIES = ("attributes", "text", "image", "audio", "video")
 #: What may be said of each modality, for help and errors.
 SAID = {
     "attributes": "attributes",
-    "text": "tfidf, minilm, a .vec or .txt file of word vectors, a model's folder or hub name (?pooling=, ?query=, ?passage=), or mllm:MODEL",
-    "image": "statistics, an .npz file of SqueezeNet's weights, a model's folder or hub name (?pooling=), or mllm:MODEL",
+    "text": "tfidf, minilm, textcnn or gru (?width=), a .vec or .txt file of word vectors, a model's folder or hub name (?pooling=, ?query=, ?passage=), or mllm:MODEL",
+    "image": "statistics, cnn (?width=), an .npz file of SqueezeNet's weights, a model's folder or hub name (?pooling=), or mllm:MODEL",
     "audio": "a model's folder or hub name (?pooling=, ?seconds=)",
     "video": "a model's folder or hub name, or frames:MODEL of pictures (?frames=)",
 }
@@ -23,7 +23,7 @@ Maker = Callable[[str, str, dict[str, str]], Encoder]
 
 
 def chosen_encoder(modality: str, said: str, further: Mapping[str, Maker] | None = None) -> Encoder:
-    """The encoder of a modality by name; ``?pca=N`` or ``?whiten=N`` projects its features to ``N`` numbers.
+    """The encoder of a modality by name; ``?pca=N``, ``?whiten=N`` or ``?trained=N`` projects its features to ``N`` numbers.
 
     Args:
         modality: one of ``MODALITIES``.
@@ -34,19 +34,21 @@ def chosen_encoder(modality: str, said: str, further: Mapping[str, Maker] | None
         InputError: no such modality, encoder or option.
     """
     from mllm_rec.encoders.projection import KINDS, Projected
+    from mllm_rec.encoders.trainable import TrainedProjection
 
     if modality not in MODALITIES:
         raise InputError(f"'{modality}' is no modality; there are {', '.join(MODALITIES)}")
     name, _, query = said.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    projections = {kind: options.pop(kind) for kind in KINDS if kind in options}
+    projections = {kind: options.pop(kind) for kind in (*KINDS, "trained") if kind in options}
     prefix, _, rest = name.partition(":")
     other = (further or {}).get(prefix)
     encoder = other(modality, rest, options) if other else _MADE[modality](name, options)
     if options:
         raise InputError(f"{modality}={said}: no option '{next(iter(options))}'; wanted {SAID[modality]}")
     for kind, width in projections.items():
-        encoder = Projected(encoder, kind, int(_number(kind, width)))
+        to = int(_number(kind, width))
+        encoder = TrainedProjection(encoder, to) if kind == "trained" else Projected(encoder, kind, to)
     return encoder
 
 
@@ -60,6 +62,10 @@ def minilm() -> str:
 def _text(name: str, options: dict[str, str]) -> Encoder:
     if name == "tfidf":
         return usual_encoders()["text"]()
+    if name in ("textcnn", "gru"):
+        from mllm_rec.encoders.trainable import GRU, TextCNN
+
+        return (GRU if name == "gru" else TextCNN)(**_width(options))
     if name.removesuffix(".gz").endswith((".vec", ".txt")):
         from mllm_rec.encoders.word_vectors import WordVectors
 
@@ -75,6 +81,10 @@ def _text(name: str, options: dict[str, str]) -> Encoder:
 def _image(name: str, options: dict[str, str]) -> Encoder:
     if name == "statistics":
         return usual_encoders()["image"]()
+    if name == "cnn":
+        from mllm_rec.encoders.trainable import CNN
+
+        return CNN(**_width(options))
     if Path(name).suffix == ".npz":
         from mllm_rec.encoders.squeezenet import SqueezeNet
 
@@ -103,6 +113,10 @@ def _attributes(name: str, options: dict[str, str]) -> Encoder:
     if name != "attributes":
         raise InputError(f"attributes are encoded by 'attributes', not by '{name}'")
     return usual_encoders()["attributes"]()
+
+
+def _width(options: dict[str, str]) -> dict[str, int]:
+    return {"width": int(_number("width", options.pop("width")))} if "width" in options else {}
 
 
 def _number(name: str, said: str) -> float:

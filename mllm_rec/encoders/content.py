@@ -30,12 +30,14 @@ class ContentEncoder(Encoder):
 
     Class attributes:
         unit: what the progress bar counts.
+        kept: type of the numbers that ``embed`` gives.
 
     Args:
         batch_size: contents encoded and kept together; what is lost at most when the work is killed.
     """
 
     unit: ClassVar[str] = "item"
+    kept: ClassVar[type[np.generic]] = np.float32
 
     def __init__(self, batch_size: int = 64):
         super().__init__()
@@ -51,7 +53,7 @@ class ContentEncoder(Encoder):
         raise NotImplementedError
 
     def embed(self, contents: Sequence[bytes]) -> Iterable[np.ndarray | Exception]:
-        """Of each content ``(embedded_width,)`` float32, or why there is none."""
+        """Of each content ``(embedded_width,)`` of type ``kept``, or why there is none."""
         raise NotImplementedError
 
     def learn(self, embedded: np.ndarray) -> None:
@@ -72,20 +74,24 @@ class ContentEncoder(Encoder):
     def _encoded(self, catalog: Catalog, store: Store | None, progress: bool, learn: Callable[[np.ndarray], None]) -> Features:
         from threadpoolctl import threadpool_limits
 
+        embedded, place = self.contents(catalog, store, progress)
+        with threadpool_limits(1):  # the order of sums, and so the last bits, would depend on the number of threads
+            learn(embedded)
+            vectors = self.place(embedded)
+        values = np.zeros((len(catalog), vectors.shape[1]), dtype=np.float32)
+        values[place >= 0] = vectors[place[place >= 0]]
+        return Features(values, place >= 0, self.spec())
+
+    def contents(self, catalog: Catalog, store: Store | None = None, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """What ``embed`` gives of distinct contents, ``(num_contents, embedded_width)``, and which is each item's, ``(num_items,)``; -1: none."""
         sources = self.sources(catalog)
         keys, found = self._embedded(list(dict.fromkeys(source for source in sources if source)), store, progress)
         faults = {key: fault(result) for key, result in found.items() if isinstance(result, Exception)}
         self.problems = [(row, faults[keys[source]]) for row, source in enumerate(sources) if source and keys[source] in faults]
         contents = sorted(found.keys() - faults.keys())  # learned in this order, whatever the catalog's
-        embedded = np.stack([found[key] for key in contents]) if contents else np.zeros((0, self.embedded_width), np.float32)
-        with threadpool_limits(1):  # the order of sums, and so the last bits, would depend on the number of threads
-            learn(embedded)
-            vectors = self.place(embedded)
+        embedded = np.stack([found[key] for key in contents]) if contents else np.zeros((0, self.embedded_width), self.kept)
         places = {key: place for place, key in enumerate(contents)}
-        place = np.array([places.get(keys[source], -1) if source else -1 for source in sources])
-        values = np.zeros((len(catalog), vectors.shape[1]), dtype=np.float32)
-        values[place >= 0] = vectors[place[place >= 0]]
-        return Features(values, place >= 0, self.spec())
+        return embedded, np.array([places.get(keys[source], -1) if source else -1 for source in sources], dtype=np.int64)
 
     def _embedded(self, sources: list[Source], store: Store | None, progress: bool) -> tuple[dict[Source, str], dict[str, Any]]:
         """Key of each source, by its content (by its name where it can't be read); and by key what came of it, or the error."""
@@ -107,7 +113,7 @@ class ContentEncoder(Encoder):
                         found[keys[source]] = content
                 if store is not None:  # an empty store is false
                     kept = store.find(keys[source] for source in batch)
-                    found |= {key: np.frombuffer(value, dtype=np.float32) for key, value in kept.items()}
+                    found |= {key: np.frombuffer(value, dtype=self.kept) for key, value in kept.items()}
                 new = {keys[one]: read for one, read in contents.items() if isinstance(read, bytes) and keys[one] not in found}
                 made = dict(zip(new, self.embed(list(new.values())), strict=True)) if new else {}
                 if store is not None:

@@ -1,1 +1,1 @@
-"""How users, items and modalities meet: ``bridge`` (graphs), ``fusion`` (putting modalities together), ``filtration`` (leaving noise out)."""
+"""How users, items and modalities meet: ``bridge`` (graphs), ``contents`` (what systems read), ``fusion`` (putting modalities together), ``filtration`` (leaving noise out)."""

@@ -13,7 +13,7 @@ from mllm_rec.data.files import atomic, read_json, write_json
 
 
 def run_key(system: Any, data: Dataset, settings: Any, validated: bool) -> str:
-    """Hash of all that a run's result depends on: system, settings, initial state, fit settings, edges, features.
+    """Hash of all that a run's result depends on: system, settings, initial state, fit settings, edges, features, encoders.
 
     What ``validate`` measures cannot be hashed; a run selected by another measure belongs into another folder.
     """
@@ -27,6 +27,11 @@ def run_key(system: Any, data: Dataset, settings: Any, validated: bool) -> str:
         digest.update(name.encode())
         digest.update(data.features[name].values.tobytes())
         digest.update(data.features[name].present.tobytes())
+        if name in data.encodable:
+            inputs, module = data.encodable[name].inputs, data.encodable[name].module
+            digest.update(f"{module}{inputs.dtype}{inputs.shape}".encode())
+            for array in (inputs, *(tensor.cpu().numpy() for tensor in module.state_dict().values())):
+                digest.update(array.tobytes())
     return digest.hexdigest()
 
 

@@ -29,6 +29,9 @@ class Trainable(Protocol):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms whose sum is minimized."""
 
+    def encoder_parameters(self) -> list[Tensor]:
+        """Those of its parameters that belong to encoders trained with it."""
+
     def state(self) -> dict[str, Tensor]:
         """All that training found."""
 
@@ -43,12 +46,13 @@ class FitSettings:
     epochs: int = 300  #: passes over the training interactions, at most
     batch_size: int = 2048  #: training triples per step
     lr: float = 3e-3  #: Adam's step size
+    encoder_lr: float = 3e-3  #: that of encoders trained with the system
     patience: int = 20  #: validations without a better value before training stops
     validate_every: int = 1  #: epochs between validations
     seed: int = 0  #: order of interactions, negatives, everything drawn while training
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "patience", "validate_every", "lr"):
+        for name in ("epochs", "batch_size", "patience", "validate_every", "lr", "encoder_lr"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"fit setting '{name}' is {getattr(self, name)}; it must be greater than 0")
 
@@ -141,7 +145,7 @@ def _train(system: Any, data: Dataset, validate: Callable[[Any], float] | None, 
     accelerator = Accelerator(cpu=torch.backends.mps.is_available())
     triples = Triples(data.edges, data.shape, settings.batch_size)
     system.to(accelerator.device)
-    optimizer = torch.optim.Adam(system.parameters(), lr=settings.lr, fused=True)
+    optimizer = _optimizer(system, settings)
     progress = _Progress()
     if folder and (found := folder.interrupted()):
         system.restore(found.pop("state"))
@@ -173,6 +177,16 @@ def _train(system: Any, data: Dataset, validate: Callable[[Any], float] | None, 
     parameters = sum(parameter.numel() for parameter in system.parameters())
     peak = _peak_memory(accelerator.device)
     return Run(progress.best_epoch, progress.epoch, progress.best, progress.history, parameters, progress.seconds, peak)
+
+
+def _optimizer(system: Any, settings: FitSettings) -> torch.optim.Optimizer:
+    """Adam, with a step size of its own for the encoders."""
+    encoders = system.encoder_parameters()
+    apart = {id(parameter) for parameter in encoders}
+    groups: list[dict[str, Any]] = [{"params": [parameter for parameter in system.parameters() if id(parameter) not in apart]}]
+    if encoders:
+        groups.append({"params": encoders, "lr": settings.encoder_lr})
+    return torch.optim.Adam(groups, lr=settings.lr, fused=True)
 
 
 def _epoch(

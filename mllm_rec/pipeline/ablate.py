@@ -90,7 +90,7 @@ def _only(features: Mapping[str, Features], names: Sequence[str]) -> dict[str, F
 
 
 def _trained(runs: Runs, name: str, part: str, features: Mapping[str, Features], seed: int) -> dict[str, Table]:
-    data = copy.copy(runs.data)
+    data = copy.copy(runs.dataset(name))
     data.features = dict(features)
     settings, training = runs.settings(name)
     if getattr(settings, "modality_weights", None):

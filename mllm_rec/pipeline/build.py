@@ -13,6 +13,7 @@ from mllm_rec.data.problems import Problems
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import find_adapter
 from mllm_rec.mllm.providers import Loading
+from mllm_rec.optimization.strategies import known_strategies
 from mllm_rec.pipeline.caption import caption
 from mllm_rec.pipeline.encode import encode, named_encoders
 from mllm_rec.pipeline.ingest import Inputs, ingest
@@ -21,6 +22,7 @@ from mllm_rec.pipeline.runs import CHOICE, Runs, default_systems, parsed, train_
 from mllm_rec.pipeline.search import index
 from mllm_rec.pipeline.serve import serve
 from mllm_rec.pipeline.since import retraining_pays, told
+from mllm_rec.pipeline.strategies import check_encoders, wanted
 from mllm_rec.pipeline.update import absorb, take_in
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.systems import SYSTEMS, system_class
@@ -40,6 +42,7 @@ def build(
     loading: Loading = Loading(),
     encoders: Mapping[str, str] | None = None,
     chroma: str | None = None,
+    strategies: Sequence[str] | None = None,
 ) -> tuple[dict[str, Any], str]:
     """From files to a system that answers; interrupted, the same call goes on where it stopped.
 
@@ -55,6 +58,7 @@ def build(
         loading: device and precision of the model that captions.
         encoders: by modality, see ``named_encoders``; the usual ones for those that are not named.
         chroma: HOST:PORT of a server that holds the vectors for search, or "embedded"; None: where they were written last.
+        strategies: how systems that read features are trained, see ``STRATEGIES``; kept for later builds, None: as kept.
 
     Returns:
         What was made, as JSON-like values and as text.
@@ -66,6 +70,10 @@ def build(
         system_class(name)
     named = named_encoders(encoders or {})  # what is misspelt is said before anything takes time
     workspace = Workspace(out)
+    if strategies is not None:
+        strategies = known_strategies(strategies)
+        check_encoders(strategies, named.values())
+        wanted(workspace, systems or SYSTEMS, strategies)
     with workspace.writing():
         drop_imports(workspace, named)
         _say("reading")
@@ -80,8 +88,11 @@ def build(
         likes = int((log["part"] != "seen").sum())
         num_items = len(Catalog.load(workspace.catalog))
         usual = list(SYSTEMS) if inputs.source in COMPARED else default_systems(num_items, features, likes)
+        chosen = systems or [*usual, *(name for name in SYSTEMS if workspace.seeds(name))]
+        if strategies is not None:
+            workspace.record(strategies=wanted(workspace, chosen, strategies))
         _say("training")
-        rows = trained(workspace, systems or [*usual, *(name for name in SYSTEMS if workspace.seeds(name))], seeds)
+        rows = trained(workspace, chosen, seeds)
         _say("indexing")
         index(workspace, chroma)
     manifest, serving = workspace.manifest(), read_json(workspace.serving)
@@ -148,7 +159,9 @@ def update(
     return {**value, "retraining pays": pays}, "\n".join(lines)
 
 
-def train(workspace: Workspace, systems: Sequence[str], seeds: int, settings: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+def train(
+    workspace: Workspace, systems: Sequence[str], seeds: int, settings: Mapping[str, str], strategies: Sequence[str] | None = None
+) -> tuple[dict[str, Any], str]:
     """Train more systems of a workspace, or one with other settings; the best of all then serves.
 
     Args:
@@ -156,17 +169,20 @@ def train(workspace: Workspace, systems: Sequence[str], seeds: int, settings: Ma
         systems: their names.
         seeds: trainings of each.
         settings: changes by name, ``fit.NAME`` for those of the training; kept for later builds of this workspace.
+        strategies: how they are trained, see ``STRATEGIES``; kept too, None: as kept.
     """
     changes = {system: parsed(system, settings) for system in systems}
     with workspace.writing():
-        if settings:
-            kept = workspace.manifest().get("settings", {})
-            workspace.record(settings={**kept, **{system: {**kept.get(system, {}), **changed} for system, changed in changes.items()}})
+        if settings or strategies is not None:
+            kept = {name: workspace.manifest().get(name, {}) for name in ("settings", "strategies")}
+            ways = kept["strategies"] if strategies is None else wanted(workspace, systems, known_strategies(strategies))
+            said = {system: {**kept["settings"].get(system, {}), **changed} for system, changed in changes.items()}
+            workspace.record(settings={**kept["settings"], **said}, strategies=ways)
             try:
                 for system in systems:
                     Runs(workspace).check(system)
             except BaseException:
-                workspace.record(settings=kept)
+                workspace.record(**kept)
                 raise
         others = [name for name in SYSTEMS if workspace.seeds(name) and name not in systems]
         rows = trained(workspace, [*others, *systems], seeds)
@@ -189,7 +205,8 @@ def trained(workspace: Workspace, systems: Sequence[str], seeds: int) -> list[di
         "systems": systems,
         "seeds": seeds,
         "preset": manifest.get("preset"),
-        "settings": manifest.get("settings"),
+        "settings": manifest.get("settings", {}),
+        "strategies": manifest.get("strategies", {}),
     }
 
     def run() -> None:

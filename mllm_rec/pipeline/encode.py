@@ -7,7 +7,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from mllm_rec.data.catalog import Catalog
+from mllm_rec.data.files import atomic
 from mllm_rec.encoders import Encoder, usual_encoders
 from mllm_rec.encoders.chosen import chosen_encoder
 from mllm_rec.encoders.content import files
@@ -19,6 +22,8 @@ from mllm_rec.pipeline.workspace import Workspace
 
 #: Modalities whose contents are files that a column of the catalog names.
 FILES = ("image", "audio", "video")
+#: What the stage makes, a file for each feature.
+_MADE = ("features/*.safetensors", "encoders/*.safetensors", "inputs/*.npy")
 
 
 def named_encoders(said: Mapping[str, str]) -> dict[str, Encoder]:
@@ -59,7 +64,7 @@ def encode(workspace: Workspace, named: Mapping[str, Encoder] | None = None) -> 
     catalog = Catalog.load(workspace.catalog)
     check_imports(workspace, catalog)
     made = {} if published else {name: one for name, one in _with_usual(named or {}, catalog).items() if name not in workspace.imported}
-    for path in [*(workspace.root / "features").glob("*.safetensors"), *(workspace.root / "encoders").glob("*.safetensors")]:
+    for path in [path for pattern in _MADE for path in workspace.root.glob(pattern)]:
         if path.stem not in (*published, *workspace.imported, *made, "caption"):
             path.unlink()
     for name, encoder in made.items():
@@ -68,7 +73,9 @@ def encode(workspace: Workspace, named: Mapping[str, Encoder] | None = None) -> 
             "spec": encoder.spec(),
             "pictures": stamps(catalog, name) if name in FILES else None,
         }
-        outputs = [workspace.feature(name), workspace.encoder(name)] if _kept(workspace, name) else []
+        outputs = [workspace.feature(name), workspace.encoder(name), *([workspace.inputs(name)] if encoder.trainable else [])]
+        if not _kept(workspace, name):
+            outputs = []
         workspace.stage(f"features/{name}", inputs, partial(_encode, workspace, catalog, name, encoder), outputs)
     return sorted(path.stem for path in (workspace.root / "features").glob("*.safetensors"))
 
@@ -91,9 +98,13 @@ def _encode(workspace: Workspace, catalog: Catalog, name: str, encoder: Encoder)
     start = perf_counter()
     with Store(workspace.root / "features" / "encoded.sqlite") as store:
         features = encoder.encode(catalog, store, progress=sys.stderr.isatty())
+        inputs = encoder.inputs(catalog, store)[0] if encoder.trainable else None
     for row, why in encoder.problems:
         print(f"  {name}: item {catalog.item_ids[row]} has no {name} feature: {why}", file=sys.stderr)
+    workspace.inputs(name).unlink(missing_ok=True)
     if features.present.any():
+        if inputs is not None:
+            save_inputs(inputs, workspace.inputs(name))
         features.save(workspace.feature(name))
         encoder.save(workspace.encoder(name))
     else:
@@ -101,6 +112,12 @@ def _encode(workspace: Workspace, catalog: Catalog, name: str, encoder: Encoder)
     workspace.record(features={**workspace.manifest().get("features", {}), name: bool(features.present.any())})
     speed = f", {len(catalog) / seconds:,.0f} a second" if (seconds := perf_counter() - start) > 1 else ""
     print(f"  {name}: {int(features.present.sum())} of {len(catalog)} items, {features.width} numbers each{speed}", file=sys.stderr)
+
+
+def save_inputs(inputs: np.ndarray, path: Path) -> None:
+    """Write what a trainable encoder's module reads, ``(num_items, ...)``, atomically."""
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, inputs)
 
 
 def stamps(catalog: Catalog, column: str) -> list[Any]:

@@ -15,6 +15,7 @@ from mllm_rec.errors import InputError
 from mllm_rec.evaluation import Table, breakdown, compare, main_table, over_seeds, validator
 from mllm_rec.optimization.fit import FitSettings, Run, fit
 from mllm_rec.pipeline.since import demand_fresh
+from mllm_rec.pipeline.strategies import under_strategies
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.recommender import Recommender, create, with_settings
 from mllm_rec.systems import SYSTEMS, system_class
@@ -66,6 +67,14 @@ class Runs:
         training = {name.removeprefix("fit."): value for name, value in changes.items() if name.startswith("fit.")}
         return with_settings(system_class(system), own), _fit_settings(training)
 
+    def strategies(self, system: str) -> list[str]:
+        """How a system is trained, as ``--strategy`` said."""
+        return self.manifest.get("strategies", {}).get(system, [])
+
+    def dataset(self, system: str) -> Dataset:
+        """The data that a system is trained on."""
+        return under_strategies(self.workspace, self.data, self.strategies(system))
+
     def choose(self, system: str) -> None:
         """Choose a setting of ``TRIED`` by validation, and note it in the manifest."""
         validate = self.validator()
@@ -84,12 +93,12 @@ class Runs:
     def train(self, system: str, seed: int) -> Trained:
         """Train one system, or read back what an earlier call trained; an interrupted training goes on."""
         settings, training = self.settings(system)
-        made = create(system_class(system), self.data, settings, seed)
+        made = create(system_class(system), self.dataset(system), settings, seed)
         training = replace(training, seed=seed)
         validate = self.validator()
         if validate is None:
             training = replace(training, epochs=min(training.epochs, UNVALIDATED_EPOCHS))
-        return Trained(made, fit(made, self.data, validate, training, self.workspace.run(system, seed)))
+        return Trained(made, fit(made, made.data, validate, training, self.workspace.run(system, seed)))
 
     def check(self, system: str) -> None:
         """Make a system with its settings and train it for one epoch, which nothing is kept of.
@@ -98,8 +107,9 @@ class Runs:
             InputError: it can't be made or trained so.
         """
         settings, training = self.settings(system)
+        data = self.dataset(system)
         try:
-            fit(create(system_class(system), self.data, settings), self.data, None, replace(training, epochs=1))
+            fit(create(system_class(system), data, settings), data, None, replace(training, epochs=1))
         except (RuntimeError, ValueError, IndexError, ZeroDivisionError, TypeError) as error:
             raise InputError(f"'{system}' can't be trained with these settings: {error}; nothing was changed") from error
 

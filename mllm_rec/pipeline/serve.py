@@ -12,14 +12,17 @@ from mllm_rec.agent.reply import Shop
 from mllm_rec.agent.vocabulary import Vocabulary
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.dataset import Dataset
+from mllm_rec.data.features import Features
 from mllm_rec.data.files import read_json, write_json
 from mllm_rec.encoders import Encoder, load_encoder
+from mllm_rec.encoders.trainable import outputs
 from mllm_rec.errors import InputError
 from mllm_rec.explain import Explainer
 from mllm_rec.mllm.features import STATES
 from mllm_rec.optimization.fit import fit
 from mllm_rec.pipeline.caption import domain_of, known_catalog
 from mllm_rec.pipeline.runs import CHOICE, Runs, positions
+from mllm_rec.pipeline.strategies import under_strategies
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.recommender import Recommender, create, with_settings
 from mllm_rec.retrieval.candidates import Candidates
@@ -41,13 +44,22 @@ def serve(workspace: Workspace, rows: Sequence[Mapping[str, Any]]) -> dict[str, 
         What ``serving.json`` says.
     """
     chosen = max(rows, key=lambda row: -np.inf if row[CHOICE] is None else row[CHOICE])
-    settings, training = Runs(workspace).settings(chosen["system"])
+    runs = Runs(workspace)
+    settings, training = runs.settings(chosen["system"])
+    strategies = runs.strategies(chosen["system"])
     epochs = max(1, round(float(np.median(chosen["epochs"]))))
-    data = Dataset.load(workspace.root, *WHOLE)
+    data = under_strategies(workspace, Dataset.load(workspace.root, *WHOLE), strategies)
     system = create(system_class(chosen["system"]), data, settings)
     fit(system, data, None, replace(training, epochs=epochs, patience=epochs), workspace.serving_folder)
-    said = {"system": chosen["system"], "settings": asdict(settings), "epochs": epochs, CHOICE: chosen[CHOICE]}
-    said |= {"users": data.num_users, "items": data.num_items}
+    said = {
+        "system": chosen["system"],
+        "settings": asdict(settings),
+        "strategies": strategies,
+        "epochs": epochs,
+        CHOICE: chosen[CHOICE],
+        "users": data.num_users,
+        "items": data.num_items,
+    }
     write_json(workspace.serving, said)
     print(f"  {chosen['system']} serves, refitted on the whole log", file=sys.stderr)
     return said
@@ -64,7 +76,7 @@ def serving_system(workspace: Workspace) -> Recommender:
         raise InputError(f"{workspace.root} has no system that serves; run the build again, it goes on where it stopped")
     said = read_json(workspace.serving)
     kind = system_class(said["system"])
-    data = Dataset.load(workspace.root, *WHOLE).first(said["users"], said["items"])
+    data = under_strategies(workspace, Dataset.load(workspace.root, *WHOLE), said["strategies"]).first(said["users"], said["items"])
     system = create(kind, data, with_settings(kind, said["settings"]))
     system.load_state(checkpoint)
     return system.eval()
@@ -85,6 +97,7 @@ def open_shop(workspace: Workspace, exclude: Path | None = None, server: str | N
     data = Dataset.load(workspace.root, *WHOLE, SINCE)
     system = serving_system(workspace)
     encoders = loaded_encoders(workspace)
+    data.features = {**data.features, **_taught(workspace, system, encoders, data.features)}
     domain = domain_of(workspace)
     name = workspace.manifest().get("source", "")
     return Shop(
@@ -100,6 +113,19 @@ def open_shop(workspace: Workspace, exclude: Path | None = None, server: str | N
         title=domain.title or name,
         note=domain.note or f"{len(catalog):,} items",
     )
+
+
+def _taught(
+    workspace: Workspace, system: Recommender, encoders: Mapping[str, Encoder], features: Mapping[str, Features]
+) -> dict[str, Features]:
+    """Features that were trained with the system, whose encoders take up the weights: queries then meet items where training put them."""
+    found = {}
+    for name, module in system.content.encoders.items():
+        if name in encoders:
+            encoders[name].module().load_state_dict(module.state_dict())  # type: ignore[union-attr]
+        values = outputs(module, np.load(workspace.inputs(name), allow_pickle=False))
+        found[name] = Features(values, features[name].present, features[name].spec)
+    return found
 
 
 def loaded_encoders(workspace: Workspace) -> dict[str, Encoder]:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.features import STATES
 from mllm_rec.pipeline.caption import recaption
+from mllm_rec.pipeline.encode import save_inputs
 from mllm_rec.pipeline.ingest import placed, save_log, with_parts
 from mllm_rec.pipeline.serve import SINCE
 from mllm_rec.pipeline.since import Forgotten, add, told
@@ -66,7 +68,7 @@ def take_in(
         rows = np.array([catalog.positions[item] for item in brought.item_ids], dtype=np.int64)
     whole = pd.read_parquet(workspace.interactions)
     more = whole.iloc[:0] if log is None else _log(workspace, log, meaning.log, catalog, kept["min_rating"], whole, problems)
-    features = _features(workspace, catalog, rows) if len(rows) else {}
+    features, inputs = _features(workspace, catalog, rows) if len(rows) else ({}, {})
     recaptioned = _captions(workspace, catalog, rows) if len(rows) else None
     liked = more[more["part"] == SINCE]
     since = add(
@@ -82,6 +84,8 @@ def take_in(
             save_log(pd.concat([whole, more], ignore_index=True), place(workspace.interactions))
         for name, made in features.items():
             made.save(place(workspace.feature(name)))
+        for name, read in inputs.items():
+            save_inputs(read, place(workspace.inputs(name)))
         if recaptioned is not None:
             with atomic(place(workspace.captions)) as temporary:
                 recaptioned[0].to_parquet(temporary, index=False)
@@ -162,22 +166,37 @@ def _log(
     return more
 
 
-def _features(workspace: Workspace, catalog: Catalog, rows: np.ndarray) -> dict[str, Features]:
-    """Every feature but the captions', with the rows of new and changed items; one that can't be made of them is missing."""
-    made, some = {}, catalog.rows(rows)
+def _features(workspace: Workspace, catalog: Catalog, rows: np.ndarray) -> tuple[dict[str, Features], dict[str, np.ndarray]]:
+    """Every feature but the captions', and what modules read, with the rows of new and changed items; what can't be made is missing."""
+    made, read, some = {}, {}, catalog.rows(rows)
     with Store(workspace.root / "features" / "encoded.sqlite") as store:
         for path in sorted((workspace.root / "features").glob("*.safetensors")):
-            if path.stem == "caption" and "caption" not in workspace.imported:
+            name = path.stem
+            if name == "caption" and name not in workspace.imported:
                 continue
-            kept = Features.load(path).padded(len(catalog))
+            made[name] = Features.load(path).padded(len(catalog))
+            trainable, new = workspace.inputs(name).exists(), None
             try:
-                made[path.stem] = kept.replaced(
-                    rows, load_encoder(workspace.encoder(path.stem), list(STATES.values())).encode_new(some, store)
-                )
+                encoder = load_encoder(workspace.encoder(name), list(STATES.values()))
+                made[name] = made[name].replaced(rows, encoder.encode_new(some, store))
+                new = encoder.inputs(some, store)[0] if trainable else None
             except InputError as error:
-                print(f"  new items have no {path.stem} feature: {error}", file=sys.stderr)
-                made[path.stem] = kept
-    return made
+                print(f"  new items have no {name} feature: {error}", file=sys.stderr)
+            if trainable:
+                read[name] = _grown(np.load(workspace.inputs(name), allow_pickle=False), rows, len(catalog), new)
+    return made, read
+
+
+def _grown(inputs: np.ndarray, rows: np.ndarray, num_items: int, by: np.ndarray | None) -> np.ndarray:
+    """``(num_items, ...)`` what a module reads, with other rows at ``rows``; word ids of a longer text make it wider."""
+    by = np.zeros((len(rows), *inputs.shape[1:]), inputs.dtype) if by is None else by
+    shape = (num_items, *np.maximum(inputs.shape[1:], by.shape[1:]))
+    grown = np.zeros(shape, inputs.dtype)
+    grown[tuple(map(slice, inputs.shape))] = inputs
+    grown[rows] = 0
+    there: Any = (rows, *map(slice, by.shape[1:]))
+    grown[there] = by
+    return grown
 
 
 def _captions(workspace: Workspace, catalog: Catalog, rows: np.ndarray) -> tuple[pd.DataFrame, Features | None] | None:

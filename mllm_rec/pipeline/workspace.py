@@ -90,6 +90,10 @@ class Workspace:
         """What an encoder learned from the catalog, for encoding queries."""
         return self.root / "encoders" / f"{name}.safetensors"
 
+    def inputs(self, name: str) -> Path:
+        """What the module of a trainable encoder reads of every item, ``.npy``."""
+        return self.root / "inputs" / f"{name}.npy"
+
     @property
     def serving(self) -> Path:
         """Which system answers."""

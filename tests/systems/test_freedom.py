@@ -82,7 +82,7 @@ def test_the_item_graph_is_frozen():
     system = create(FREEDOM, data(), FREEDOM.Settings(neighbors=2, modality_weights=WEIGHTS))
     fit(system, data(), settings=FitSettings(epochs=3, lr=0.1))
     assert close(system.item_graph.matrix.to_dense(), item_graph(2))
-    assert close(system.raw["image"], centered(IMAGE, PRESENT["image"]))
+    assert close(system.content["image"], centered(IMAGE, PRESENT["image"]))
 
 
 def test_freedom_signature():

@@ -23,7 +23,7 @@ from mllm_rec.data.dataset import Dataset
 from mllm_rec.errors import InputError
 from mllm_rec.interaction import bridge, filtration, fusion
 from mllm_rec.optimization import losses
-from mllm_rec.recommender import Batch, Buffers, TopN
+from mllm_rec.recommender import Batch, TopN
 
 
 class FREEDOM(TopN):
@@ -47,8 +47,7 @@ class FREEDOM(TopN):
         dim = self.settings.dim
         self.users = nn.Parameter(nn.init.xavier_uniform_(torch.empty(data.num_users, dim)))
         self.items = nn.Parameter(nn.init.xavier_uniform_(torch.empty(data.num_items, dim)))
-        self.raw = Buffers({name: fusion.unit_rows(values, self.present[name]) for name, values in self.features.items()})
-        self.projections = nn.ModuleDict({name: nn.Linear(x.shape[1], dim, bias=False) for name, x in self.raw.items()})
+        self.projections = nn.ModuleDict({name: nn.Linear(width, dim, bias=False) for name, width in self.content.widths.items()})
         self.weights = self._modality_weights()
         self.item_graphs = {
             name: bridge.item_item_graph(values, self.present[name], self.settings.neighbors) for name, values in self.features.items()
@@ -71,10 +70,11 @@ class FREEDOM(TopN):
         """Ranking, and ranking by each modality's projected features where both items have it."""
         user, positive, negative = batch.rows(*self.represent())
         terms = {"bpr": losses.bpr(user, positive, negative)}
-        for name, x in self.raw.items():
-            known = self.present[name][batch.positives] & self.present[name][batch.negatives]
-            positive, negative = fusion.project_rows(self.projections[name], x, batch.positives, batch.negatives)
-            terms[name] = self.settings.content_weight * losses.bpr(user, positive, negative, where=known)
+        with self.content.only(batch.positives, batch.negatives):
+            for name, x in self.content.items():
+                known = self.present[name][batch.positives] & self.present[name][batch.negatives]
+                positive, negative = fusion.project_rows(self.projections[name], x, batch.positives, batch.negatives)
+                terms[name] = self.settings.content_weight * losses.bpr(user, positive, negative, where=known)
         terms["l2"] = self.settings.decay * losses.l2(*batch.rows(self.users, self.items))
         return terms
 
@@ -97,7 +97,7 @@ class FREEDOM(TopN):
     def _modality_weights(self) -> dict[str, float]:
         given = self.settings.modality_weights
         if given is None:
-            return {name: 1 / len(self.raw.names) for name in self.raw}
-        if set(given) != set(self.raw):
-            raise InputError(f"modality_weights name {', '.join(given) or 'nothing'}; the features are {', '.join(self.raw) or 'none'}")
+            return {name: 1 / len(self.content) for name in self.content}
+        if set(given) != set(self.content):
+            raise InputError(f"modality_weights name {', '.join(given) or 'nothing'}; the features are {', '.join(self.content) or 'none'}")
         return dict(given)

@@ -19,9 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from mllm_rec.data.dataset import Dataset
-from mllm_rec.interaction import fusion
 from mllm_rec.optimization import losses
-from mllm_rec.recommender import Batch, Buffers, TopN
+from mllm_rec.recommender import Batch, TopN
 
 
 class VBPR(TopN):
@@ -39,14 +38,13 @@ class VBPR(TopN):
     def __init__(self, data: Dataset, settings: Settings | None = None):
         super().__init__(data, settings)
         dim, content_dim = self.settings.dim, self.settings.content_dim
-        self.content = Buffers({name: fusion.unit_rows(values, self.present[name]) for name, values in self.features.items()})
         self.users = nn.Parameter(torch.randn(data.num_users, dim + content_dim * len(data.features)) * 0.1)
         self.items = nn.Parameter(torch.randn(data.num_items, dim) * 0.1)
         self.biases = nn.Parameter(torch.zeros(data.num_items))
         self.projections = nn.ParameterDict(
-            {name: nn.init.xavier_normal_(torch.empty(x.shape[1], content_dim)) for name, x in self.content.items()}
+            {name: nn.init.xavier_normal_(torch.empty(width, content_dim)) for name, width in self.content.widths.items()}
         )
-        self.content_biases = nn.ParameterDict({name: torch.zeros(x.shape[1]) for name, x in self.content.items()})
+        self.content_biases = nn.ParameterDict({name: torch.zeros(width) for name, width in self.content.widths.items()})
 
     def seen(self) -> dict[str, Tensor]:
         """Features by modality, ``(num_items, width)``; zero where missing."""
@@ -62,8 +60,9 @@ class VBPR(TopN):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Ranking and penalties."""
-        user, positive, negative = batch.rows(*self.represent())
-        positive_bias, negative_bias = (embedding(rows, self.item_bias()[:, None]) for rows in (batch.positives, batch.negatives))
+        with self.content.only(batch.positives, batch.negatives):
+            user, positive, negative = batch.rows(*self.represent())
+            positive_bias, negative_bias = (embedding(rows, self.item_bias()[:, None]) for rows in (batch.positives, batch.negatives))
         scored = [torch.cat([positive, positive_bias], 1), torch.cat([negative, negative_bias], 1)]
         factors = (
             *batch.rows(self.users, self.items),
