@@ -215,10 +215,11 @@ def explain_command(args: argparse.Namespace) -> Answer:
 
 def chat_command(args: argparse.Namespace) -> Answer:
     """The chat page; serves until interrupted."""
-    from mllm_rec.pipeline import Workspace, advised, open_shop
+    from mllm_rec.pipeline import LiveShop, Workspace, advised, open_shop
 
-    workspace = Workspace.open(args.workspace)
-    shop = advised(workspace, open_shop(workspace, args.exclude, args.chroma), _asked_model(args))
+    workspace, model = Workspace.open(args.workspace), _asked_model(args)
+    shop = LiveShop(workspace, lambda before: advised(workspace, open_shop(workspace, args.exclude, args.chroma), model, before=before))
+    shop.watch()
     from mllm_rec.chat import launch
 
     launch(shop, args.host, args.port, user=args.user)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -48,8 +49,9 @@ class Advisor:
         scores = weight > 0 and "score" in provider.capabilities()
         self.reranker = Reranker(provider, prompt_for("match", provider), catalog) if scores else None
         self.word_prompt = prompt_for("word", provider) if words and "word" in provider.jobs else None
-        self._waiting: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
-        Thread(target=self._work, name="model", daemon=True).start()
+        self._waiting: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        Thread(target=_work, args=[self._waiting], name="model", daemon=True).start()
+        weakref.finalize(self, self._waiting.put, None)
 
     def turn(self) -> "Advice":
         """What it can do for one turn, whose time begins now."""
@@ -64,15 +66,17 @@ class Advisor:
         finally:
             future.cancel()
 
-    def _work(self) -> None:
-        """One after another; in a thread that a program doesn't wait for when it ends."""
-        while True:
-            future, work = self._waiting.get()
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(work())
-                except Exception as error:
-                    future.set_exception(error)
+
+def _work(waiting: SimpleQueue) -> None:
+    """One after another, until None; in a thread that a program doesn't wait for when it ends."""
+    while (asked := waiting.get()) is not None:
+        future, work = asked
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work())
+            except Exception as error:
+                future.set_exception(error)
+        del asked, future, work  # they hold the advisor
 
 
 class Advice:

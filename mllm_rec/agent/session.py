@@ -45,15 +45,19 @@ class Session:
     """
 
     def __init__(self, shop: Shop, user: int | None = None, words: Wording | None = None, size: int = LIST):
-        self.shop, self.user, self.words, self.size = shop, user, words or wording(), size
+        self.words, self.size = words or wording(), size
         self.state = DialogueState()
         self.picture: Image.Image | None = None
         self.picture_chip = Chip("wish", self.words.said["picture_chip"])
         self._last: Reply | None = None
-        hidden = np.zeros(len(shop.catalog), dtype=bool)
+        self.move(shop, user)
+
+    def move(self, shop: Shop, user: int | None = None) -> None:
+        """Talk about another state of the shop, in which every item has its place of before, from the next turn on."""
+        self.shop, self.user = shop, user
+        self._hidden = np.zeros(len(shop.catalog), dtype=bool)
         if user is not None:
-            hidden[shop.hidden[1][shop.hidden[0] == user]] = True
-        self._hidden = hidden
+            self._hidden[shop.hidden[1][shop.hidden[0] == user]] = True
 
     # What a person does
 

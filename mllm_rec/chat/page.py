@@ -19,17 +19,17 @@ NO_MODEL = "no model at work: rules and templates"
 _READY = '<div><img alt="The picture you will send"><span>goes with your next message</span><button type="button" data-do="unpicture" aria-label="Leave the picture out">×</button></div>'
 
 
-def build_page(shop: Shop, user: int | None = None) -> Any:
+def build_page(current: Callable[[], Shop], user: str | None = None) -> Any:
     """The page as ``gr.Blocks``; ``server.application`` puts it behind its pictures, style and script.
 
     Args:
-        shop: what is talked about.
-        user: position of a user of the log to talk as; None: new visitors.
+        current: gives what is talked about, as it is by now.
+        user: id of a user of the log to talk as; None: new visitors.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read at import and at every event: the page asks nobody outside
     import gradio as gr
 
-    kept = Conversations(shop, user)
+    kept, shop = Conversations(current, user), current()
     with gr.Blocks(title=shop.title or "mllm-rec", analytics_enabled=False, fill_width=True) as page:
         with gr.Row(elem_id="page"):
             with gr.Column(elem_id="main"):

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from mllm_rec.agent.session import Shop
@@ -10,17 +11,18 @@ from mllm_rec.chat import page, pictures
 from mllm_rec.errors import InputError
 
 
-def application(shop: Shop, user: int | None = None) -> Any:
-    """The FastAPI application: the page at ``/``, a thumbnail of item ``row`` at ``/pictures/row``."""
-    blocks = page.build_page(shop, user)
+def application(current: Callable[[], Shop], user: str | None = None) -> Any:
+    """The FastAPI application: the page at ``/``, a thumbnail of item ``row`` at ``/pictures/row``; see ``launch``."""
+    blocks = page.build_page(current, user)
     import gradio as gr
     from fastapi import FastAPI, Response
 
-    app = FastAPI(title=shop.title or "mllm-rec", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title=current().title or "mllm-rec", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/pictures/{row}")
     def picture(row: int) -> Response:
-        path = shop.catalog.picture(row) if 0 <= row < len(shop.catalog) else None
+        catalog = current().catalog
+        path = catalog.picture(row) if 0 <= row < len(catalog) else None
         if path is None or not path.is_file():
             return Response(status_code=404)
         try:
@@ -46,24 +48,25 @@ def application(shop: Shop, user: int | None = None) -> Any:
     )
 
 
-def launch(shop: Shop, host: str = "127.0.0.1", port: int = 7860, user: str | None = None) -> None:
+def launch(current: Callable[[], Shop], host: str = "127.0.0.1", port: int = 7860, user: str | None = None) -> None:
     """Serve the page until interrupted.
 
     Args:
-        shop: what is talked about.
+        current: gives what is talked about, as it is by now.
         host, port: where.
         user: id of a user of the log to talk as; None: a new visitor.
 
     Raises:
         InputError: the port is taken, or the log has no such user.
     """
-    position = shop.data.user(user) if user is not None else None
+    if user is not None:
+        current().data.user(user)
     _check(host, port)
     import uvicorn
 
-    app = application(shop, position)
+    app = application(current, user)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-    print(f"{shop.title or 'The chat'}: http://{shown}:{port}/  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    print(f"{current().title or 'The chat'}: http://{shown}:{port}/  (Ctrl-C ends it)", file=sys.stderr, flush=True)
     uvicorn.run(app, host=host, port=port, log_level=os.environ.get("LOG_LEVEL", "warning"), timeout_graceful_shutdown=2)
 
 

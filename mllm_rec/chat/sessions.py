@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -34,12 +34,12 @@ class Conversations:
     """A bounded store of conversations about one shop.
 
     Args:
-        shop: what is talked about.
-        user: position of the user that every conversation is with; None: new visitors.
+        shop: gives what is talked about, as it is by now.
+        user: id of the user that every conversation is with, where the log has them; None: new visitors.
         most: conversations kept.
     """
 
-    def __init__(self, shop: Shop, user: int | None = None, most: int = MOST_SESSIONS):
+    def __init__(self, shop: Callable[[], Shop], user: str | None = None, most: int = MOST_SESSIONS):
         self.shop, self.user, self.most = shop, user, most
         self._kept: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
         self._lock = threading.Lock()
@@ -49,7 +49,8 @@ class Conversations:
 
     def new(self) -> Conversation:
         """A conversation that is not kept."""
-        return Conversation(Session(self.shop, self.user))
+        shop = self.shop()
+        return Conversation(Session(shop, self._position(shop)))
 
     @contextmanager
     def of(self, kind: str, key: str) -> Iterator[Conversation]:
@@ -60,4 +61,10 @@ class Conversations:
             while len(self._kept) > self.most:
                 self._kept.popitem(last=False)
         with conversation.lock:
+            shop = self.shop()
+            if conversation.session.shop is not shop:
+                conversation.session.move(shop, self._position(shop))
             yield conversation
+
+    def _position(self, shop: Shop) -> int | None:
+        return shop.data.user(self.user) if self.user is not None and self.user in shop.data.users else None

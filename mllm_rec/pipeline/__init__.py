@@ -7,6 +7,7 @@ from mllm_rec.pipeline.caption import captions
 from mllm_rec.pipeline.finetune import finetune
 from mllm_rec.pipeline.forget import forget
 from mllm_rec.pipeline.ingest import Inputs
+from mllm_rec.pipeline.live import LiveShop
 from mllm_rec.pipeline.recommend import explain_item, recommend, recommend_all
 from mllm_rec.pipeline.runs import evaluate_workspace
 from mllm_rec.pipeline.search import search
@@ -15,6 +16,7 @@ from mllm_rec.pipeline.workspace import Workspace
 
 __all__ = [
     "Inputs",
+    "LiveShop",
     "Model",
     "Workspace",
     "ablate",

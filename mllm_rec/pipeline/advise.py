@@ -55,7 +55,7 @@ def rerank_weight(workspace: Workspace, name: str, adapters: Sequence[Path] = ()
     return float(said["weight"]) if said.get("key") == rerank_key(workspace, name, adapters) else None
 
 
-def advised(workspace: Workspace, shop: Shop, model: Model, rerank: bool = True, words: bool = True) -> Shop:
+def advised(workspace: Workspace, shop: Shop, model: Model, rerank: bool = True, words: bool = True, before: Shop | None = None) -> Shop:
     """The shop with its model, where the model has something to say; else the shop as it is.
 
     Args:
@@ -64,6 +64,7 @@ def advised(workspace: Workspace, shop: Shop, model: Model, rerank: bool = True,
         model: which one.
         rerank: let it take part in the order of lists.
         words: let it word the reasons.
+        before: the shop before its workspace changed, whose model is taken over.
 
     Raises:
         InputError: no such model or adapter, or it can't be used.
@@ -74,7 +75,8 @@ def advised(workspace: Workspace, shop: Shop, model: Model, rerank: bool = True,
     words = words and "word" in jobs(name) | tasks
     if not weight and not words:
         return shop
-    provider = load_provider(name, adapters, model.seconds, model.loading)
+    taken = before.advisor.provider if before is not None and before.advisor is not None else None
+    provider = taken or load_provider(name, adapters, model.seconds, model.loading)
     if provider is None:
         if model.adapters:
             raise InputError("--adapter needs a model to be put on; name it with --mllm")

@@ -135,8 +135,18 @@ class Workspace:
         if not self.manifest_path.exists() or any(name not in before or before[name] != value for name, value in changes.items()):
             write_json(self.manifest_path, {**before, **changes})
 
+    def busy(self) -> bool:
+        """Whether a process is writing here, or was killed before all of its files were in place."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.root / ".lock", timeout=0):
+                return (self._waiting / _WHOLE).exists()
+        except Timeout:
+            return True
+
     @contextmanager
-    def writing(self, wait: float = 0) -> Iterator[None]:
+    def writing(self, wait: float = 0.5) -> Iterator[None]:
         """Hold the workspace for writing; a second writer is refused after ``wait`` seconds.
 
         Raises:

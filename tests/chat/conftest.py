@@ -22,7 +22,7 @@ def server(shop):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    running = uvicorn.Server(uvicorn.Config(application(shop), host="127.0.0.1", port=port, log_level="error"))
+    running = uvicorn.Server(uvicorn.Config(application(lambda: shop), host="127.0.0.1", port=port, log_level="error"))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     while not running.started:

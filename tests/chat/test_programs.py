@@ -92,7 +92,7 @@ def test_text_cannot_become_markup(text):
 
 
 def test_conversations_are_bounded(shop):
-    kept = Conversations(shop, most=3)
+    kept = Conversations(lambda: shop, most=3)
     for key in "abcd":
         with kept.of("program", key) as conversation:
             conversation.session.turn("a lamp")
