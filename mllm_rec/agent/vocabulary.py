@@ -194,8 +194,8 @@ class Vocabulary:
         return self._numeric[column]
 
     def corrected(self, word: str) -> Meaning | None:
-        """The one value a long word misses by a single slip (a letter too many, too few, wrong, or swapped)."""
-        if len(word) < 5:
+        """The one value a long word misses by a single slip (a letter too many, too few, wrong, or swapped); a title's word is no slip."""
+        if len(word) < 5 or word in self._title_words:
             return None
         near = {meaning for spelling in _slips(word) for meaning in self._spellings.get(spelling, ())}
         return next(iter(near)) if len(near) == 1 else None
@@ -257,6 +257,10 @@ class Vocabulary:
                 rows_of[" ".join(words)].append(row)
                 longest[words[0]] = max(longest.get(words[0], 0), len(words))
         return dict(rows_of), longest
+
+    @cached_property
+    def _title_words(self) -> frozenset[str]:
+        return frozenset(word for title in self._titles[0] for word in title.split())
 
     # Building
 

@@ -101,9 +101,11 @@ class Problems:
             lines.append(f"{kind}: {count} {done}; first: {place}: {first['why']}")
         return lines
 
-    def write(self, path: Path) -> None:
-        """Write one JSON object a line, atomically."""
+    def write(self, path: Path, after: Path | None = None) -> None:
+        """Write one JSON object a line, atomically; below the lines of another such file, if one is given."""
+        before = after.read_text(encoding="utf-8") if after is not None else ""
         with atomic(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            file.write(before)
             for line in self:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
 

@@ -1,20 +1,25 @@
 """``mllm-rec forget``: a user is gone from a workspace, everywhere."""
 
+import json
+import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mllm_rec.data.files import write_json
+from mllm_rec.data.files import atomic, read_json, write_json
 from mllm_rec.errors import InputError
 from mllm_rec.pipeline.ingest import save_log
 from mllm_rec.pipeline.since import Forgotten, add
 from mllm_rec.pipeline.workspace import Workspace
 
 #: What is made of users' histories and can be made again: files and folders of a workspace.
-MADE_OF_HISTORIES = ("opinions.sqlite", "report.html", "report", "ablation")
+MADE_OF_HISTORIES = ("opinions.sqlite*", "report.html", "report", "ablation", "**/resume.pt")
+#: Endings of files that people put into a workspace themselves, such as lists for every user.
+_READABLE = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".html", ".parquet")
 
 
 def forget(workspace: Workspace, user: str) -> tuple[dict[str, Any], str]:
@@ -38,18 +43,21 @@ def forget(workspace: Workspace, user: str) -> tuple[dict[str, Any], str]:
         with workspace.together() as place:
             forgotten.add(user, place(forgotten.path))
             save_log(_without(log, theirs, position), place(workspace.interactions))
+            trained = read_json(workspace.serving) if workspace.serving.exists() else {"users": 0, "items": 0}
+            lengths = {trained["users"], trained["users"] + trained["items"]}
             for path in [*workspace.root.glob("runs/*/*/checkpoint.safetensors"), *workspace.root.glob("serving/checkpoint.safetensors")]:
-                _zeroed(path, place(path), position)
+                _zeroed(path, place(path), position, lengths)
             _unsaid(workspace.problems, place(workspace.problems), user)
             write_json(place(workspace.manifest_path), {**manifest, "since": add(manifest, forgotten=1)})
-            for path in [*(workspace.root / name for name in MADE_OF_HISTORIES), *workspace.root.rglob("resume.pt")]:
+            for path in [path for pattern in MADE_OF_HISTORIES for path in workspace.root.glob(pattern)]:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        rows = int(theirs.sum())
-    text = (
-        f"{user} is forgotten: {rows:,} rows of the log, and their row in every checkpoint\n"
-        f"the runs are stale until 'mllm-rec update {workspace.root} --retrain'; the files that you built from still name this user"
-    )
-    return {"user": user, "rows": rows, "stale": True}, text
+        rows, left = int(theirs.sum()), _naming(workspace.root, user)
+    lines = [
+        f"{user} is forgotten: {rows:,} rows of the log, and their row in every checkpoint",
+        f"the runs are stale until 'mllm-rec update {workspace.root} --retrain'; the files that you built from may still name this user",
+        *(f"{path} still names this user, and was not made by a build: mend it or delete it" for path in left),
+    ]
+    return {"user": user, "rows": rows, "stale": True, "named in": left}, "\n".join(lines)
 
 
 def _without(log: pd.DataFrame, theirs: np.ndarray, position: int) -> pd.DataFrame:
@@ -60,8 +68,8 @@ def _without(log: pd.DataFrame, theirs: np.ndarray, position: int) -> pd.DataFra
     return pd.concat(parts, ignore_index=True)
 
 
-def _zeroed(path: Path, to: Path, position: int) -> None:
-    """The checkpoint with nothing in the user's row of every table of users."""
+def _zeroed(path: Path, to: Path, position: int, lengths: Collection[int]) -> None:
+    """The checkpoint with nothing in the user's row of every table of users, alone or above items: told by name or by length."""
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
@@ -69,14 +77,30 @@ def _zeroed(path: Path, to: Path, position: int) -> None:
         metadata = file.metadata()
     state = load_file(path)
     for name, tensor in state.items():
-        if "user" in name and tensor.dim() and len(tensor) > position:
+        of_users = "user" in name or (len(tensor) in lengths and "item" not in name) if tensor.dim() else False
+        if of_users and len(tensor) > position:
             tensor[position] = 0
-    to.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, to, metadata)
+    with atomic(to) as temporary:
+        save_file(state, temporary, metadata)
+
+
+def _naming(root: Path, user: str) -> list[str]:
+    """Files of a workspace that still name a user: what somebody else wrote there."""
+    found = []
+    for path in sorted(path for path in root.rglob("*") if path.suffix in _READABLE and path.is_file()):
+        content = path.read_bytes() if path.suffix != ".parquet" else pd.read_parquet(path).to_csv(index=False).encode()
+        if _word(user).search(content.decode("utf-8", "replace")):
+            found.append(str(path))
+    return found
+
+
+def _word(user: str) -> re.Pattern:
+    """The user's id, not as a part of another word."""
+    return re.compile(rf"(?<!\w){re.escape(user)}(?!\w)")
 
 
 def _unsaid(path: Path, to: Path, user: str) -> None:
-    """The problems without the lines that quote the user's id."""
+    """The problems without the lines that may quote the user's id."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text("".join(line for line in lines if repr(user) not in line), encoding="utf-8")
+    with atomic(to) as temporary:
+        temporary.write_text("".join(line for line in lines if not _word(user).search(json.loads(line)["why"])), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def take_in(
     meaning = _meaning(table, log, before, {**kept["map"], **(said or {})})
     catalog, rows = before, np.zeros(0, dtype=np.int64)
     if table is not None:
-        brought = _items(workspace, table, meaning.items, before, images or kept["images"], problems)
+        brought = _items(workspace, table, meaning.items, before, images, problems)
         catalog = before.updated(brought)
         rows = np.array([catalog.positions[item] for item in brought.item_ids], dtype=np.int64)
     whole = pd.read_parquet(workspace.interactions)
@@ -91,9 +92,13 @@ def take_in(
                 recaptioned[0].to_parquet(temporary, index=False)
             if recaptioned[1] is not None:
                 recaptioned[1].save(place(workspace.feature("caption")))
+        problems.write(place(workspace.problems), after=workspace.problems)
+        counts = Counter(manifest["problems"]) + Counter(problems.counts())
         items_now = fingerprint(catalog.item_ids.tolist())
         imported = {name: {**one, "items": items_now} for name, one in workspace.imported.items()}
-        write_json(place(workspace.manifest_path), {**manifest, "since": since, "imported": imported})
+        write_json(
+            place(workspace.manifest_path), {**manifest, "since": since, "imported": imported, "problems": dict(counts.most_common())}
+        )
     return problems
 
 
@@ -128,7 +133,7 @@ def _meaning(table: Table | None, log: Table | None, catalog: Catalog, said: Map
 
 
 def _items(
-    workspace: Workspace, table: Table, roles: Mapping[str, str], catalog: Catalog, images: str | Path | None, problems: Problems
+    workspace: Workspace, table: Table, roles: Mapping[str, str], catalog: Catalog, images: Path | None, problems: Problems
 ) -> Catalog:
     """The items of the table as the catalog would have them; columns that it doesn't have are left out."""
     roles = {name: column for name, column in roles.items() if name in catalog.columns}
@@ -140,9 +145,10 @@ def _items(
     kinds |= {roles[name]: catalog.columns[name] for name in ("text", "category") if name in roles}
     table = Table(table.path, table.frame[[name for name in table.columns if name not in strange]])
     cells = table.frame[roles["image"]].dropna() if "image" in roles else ()
-    places = [images] if images else [Path(table.path).resolve().parent, workspace.root]
-    folder = next((one for one in places if any(pictures.fault(Path(one), cell, picture=False) is None for cell in cells)), images)
-    return placed(catalog_from(table, roles, problems, kinds, Path(folder) if folder else None), workspace, drawn=False)
+    usual = workspace.manifest()["inputs"]["images"]
+    places = [images] if images else [Path(table.path).resolve().parent, *([usual] if usual else []), workspace.root]
+    folder = next((one for one in places if any(pictures.fault(Path(one), cell, picture=False) is None for cell in cells)), places[0])
+    return placed(catalog_from(table, roles, problems, kinds, Path(folder)), workspace, drawn=False)
 
 
 def _log(

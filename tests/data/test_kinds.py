@@ -146,3 +146,10 @@ def test_lists_are_data_and_not_code():
     assert kinds.literal_list("[__import__('os')]") is None
     assert kinds.literal_list("[" * 5000 + "]" * 5000) is None
     assert kinds.literal_list("{1: 2}") is None and kinds.literal_list("[[1]]") is None
+
+
+def test_arrays_as_numpy_prints_them_are_lists():
+    for parts in (["bedroom", "kitchen"], ["it's", 'a "b"'], ["one"], ["a, b", "c"], ["word " * 9] * 9):
+        assert kinds.literal_list(str(np.array(parts, dtype=object))) == parts
+    assert kinds.literal_list(r"['\x' 'b']") is None
+    assert list(kinds.split_set(pd.Series(["['a' 'b']", "['b']"]))) == [("a", "b"), ("b",)]

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import warnings
 
 import pandas as pd
@@ -9,6 +10,9 @@ import pandas as pd
 from mllm_rec.data.kinds.missing import MISSING
 
 _SAMPLE = 20_000
+#: A string in quotes, and strings as NumPy prints them: ['a' 'b'].
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+_PRINTED_ARRAY = re.compile(rf"\[(?:\s*(?:{_QUOTED.pattern}))+\s*\]")
 
 
 def split_set(values: pd.Series) -> list[tuple[str, ...] | None]:
@@ -25,10 +29,10 @@ def _parts(cell: str, mark: str) -> tuple[str, ...] | None:
 
 
 def literal_list(cell: str) -> list | None:
-    """The elements of a cell that is a JSON list or a Python list, tuple or set of plain values; None for any other cell."""
+    """The elements of a cell that is a JSON list, a Python list, tuple or set, or a NumPy array, of plain values; None for any other cell."""
     if len(cell) > 20_000 or (cell[:1] + cell[-1:]) not in ("[]", "()", "{}"):
         return None
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, _printed_array, ast.literal_eval):
         try:
             with warnings.catch_warnings(action="ignore"):
                 value = read(cell)
@@ -37,6 +41,17 @@ def literal_list(cell: str) -> list | None:
         if isinstance(value, (list, tuple, set)) and not any(isinstance(part, (list, tuple, set, dict)) for part in value):
             return sorted(value, key=str) if isinstance(value, set) else list(value)
     return None
+
+
+def _printed_array(cell: str) -> list[str]:
+    """The strings of an array as NumPy prints it; without commas Python would take them for one string.
+
+    Raises:
+        ValueError, SyntaxError: it is none.
+    """
+    if not _PRINTED_ARRAY.fullmatch(cell):
+        raise ValueError(cell)
+    return [ast.literal_eval(part) for part in _QUOTED.findall(cell)]
 
 
 def is_set(present: pd.Series) -> bool:
