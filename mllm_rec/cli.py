@@ -104,6 +104,7 @@ def build_command(args: argparse.Namespace) -> Answer:
         k_core=args.k_core,
         split=args.split,
         domain=args.domain,
+        download=args.download,
     )
     chosen = {"encoders": args.encoder, "chroma": args.chroma, "strategies": args.strategy}
     return build(inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed, _loading(args), **chosen)
@@ -113,7 +114,8 @@ def update_command(args: argparse.Namespace) -> Answer:
     """Take in new and changed items and interactions, without training."""
     from mllm_rec.pipeline import Workspace, update
 
-    return update(Workspace.open(args.workspace), args.items, args.interactions, args.images, args.map, args.retrain, args.chroma)
+    workspace = Workspace.open(args.workspace)
+    return update(workspace, args.items, args.interactions, args.images, args.map, args.retrain, args.chroma, args.download)
 
 
 def forget_command(args: argparse.Namespace) -> Answer:
@@ -360,6 +362,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _encoders(added)
     _chroma(added)
     _strategy(added)
+    _download(added)
     added.add_argument("--retry-failed", action="store_true", help="caption those pictures again that failed before")
     added = command("update", update_command, "example: mllm-rec update shop --items new.csv --interactions yesterday.csv")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
@@ -371,6 +374,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     added.add_argument("--retrain", action="store_true", help="train every system again ('mllm-rec doctor W' says when it pays)")
     _chroma(added)
+    _download(added)
     added = command("forget", forget_command, "example: mllm-rec forget shop 4711")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("user", metavar="USER", help="id of the user")
@@ -397,6 +401,12 @@ def _encoders(parser: argparse.ArgumentParser) -> None:
         default={},
         metavar="MODALITY=NAME",
         help="what encodes text, image, audio or video: text=minilm, image=facebook/dinov2-small?pca=64, ... (see docs/encoders.md)",
+    )
+
+
+def _download(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--download", action="store_true", help="fetch pictures named by http(s) addresses, from public hosts, and keep them in W/pictures"
     )
 
 

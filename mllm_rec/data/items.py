@@ -11,6 +11,7 @@ import pandas as pd
 
 from mllm_rec.data import kinds, pictures
 from mllm_rec.data.catalog import ROLES, Catalog, Column
+from mllm_rec.data.download import Downloads, is_address
 from mllm_rec.data.ids import read_ids
 from mllm_rec.data.problems import Problems, shown
 from mllm_rec.data.tables import Table
@@ -29,6 +30,7 @@ def catalog_from(
     kinds_said: Mapping[str, str | Column] | None = None,
     images: Path | None = None,
     notes: list[str] | None = None,
+    downloads: Downloads | None = None,
 ) -> Catalog:
     """The catalog that a table describes.
 
@@ -44,6 +46,7 @@ def catalog_from(
         kinds_said: kinds by column, as ``kinds.read_kinds`` reads them; the others are inferred.
         images: folder that relative paths start from; None: the file's own, where the pictures are found there.
         notes: sentences for the reader are appended here.
+        downloads: fetches pictures that are named by an address on the web; None: they are marked missing.
 
     Raises:
         InputError: no row left, an unknown column in ``kinds_said``, a role's column without one usable value, or
@@ -63,10 +66,10 @@ def catalog_from(
         cells["price"] = _prices(frame, table, roles["price"], problems)
     if "available" in roles:
         cells["available"] = _available(frame, table, roles["available"], problems)
-    root = _folder(frame, table, roles, images, problems, notes)
+    root = _folder(frame, table, roles, images, problems, notes, downloads)
     for role in ("image", "audio", "video"):
         if role in roles and root is not None:
-            cells[role] = _files(frame, table, role, roles[role], root, problems)
+            cells[role] = _files(frame, table, roles, role, root, problems, downloads)
     for name in [name for name in table.columns if name not in roles.values()]:
         if name not in said and kinds.known(frame[name]).isna().all():
             notes.append(f"column '{name}' is empty and left out")
@@ -224,9 +227,15 @@ def _demand_one(values: pd.Series, good: np.ndarray, table: Table, role: str, na
 
 
 def _folder(
-    frame: pd.DataFrame, table: Table, roles: Mapping[str, str], images: Path | None, problems: Problems, notes: list[str]
+    frame: pd.DataFrame,
+    table: Table,
+    roles: Mapping[str, str],
+    images: Path | None,
+    problems: Problems,
+    notes: list[str],
+    downloads: Downloads | None,
 ) -> Path | None:
-    """The folder that files are read from; None where no folder was said and the files don't lie beside the table."""
+    """The folder that files are read from; None where no folder was said and the files neither lie beside the table nor are fetched."""
     if images is not None:
         if not Path(images).is_dir():
             raise InputError(f"{images} is not a folder; --images names the folder that holds the pictures")
@@ -238,28 +247,37 @@ def _folder(
         cells: Sequence[str] = list(kinds.known(frame[roles[role]]).dropna().iloc[:_LOOKED_AT]) if role in roles else []
         if any(pictures.fault(beside, cell, picture=False) is None for cell in cells):
             return beside
+        if role == "image" and downloads is not None and any(map(is_address, cells)):
+            return beside
+        if role == "image" and any(map(is_address, cells)):
+            mend = "it holds addresses on the web, and --download fetches such pictures"
+        else:
+            mend = "say with --images where its files lie"
         if cells:
-            notes.append(f"column '{roles[role]}' names files, but none lies beside {table.name}; say where they are with --images DIR")
-            problems.add(
-                table.path,
-                "no folder of pictures",
-                f"column '{roles[role]}' is not used: say with --images where its files lie",
-                "mended",
-                column=roles[role],
-            )
+            notes.append(f"column '{roles[role]}' names no file beside {table.name}: {mend}")
+            problems.add(table.path, "no folder of pictures", f"column '{roles[role]}' is not used: {mend}", "mended", column=roles[role])
     return None
 
 
-def _files(frame: pd.DataFrame, table: Table, role: str, name: str, root: Path, problems: Problems) -> pd.Series:
+def _files(
+    frame: pd.DataFrame, table: Table, roles: Mapping[str, str], role: str, root: Path, problems: Problems, downloads: Downloads | None
+) -> pd.Series:
+    name, items = roles[role], frame[roles["item_id"]].tolist()
     cells = [_first(cell) for cell in kinds.known(frame[name]).to_numpy(dtype=object)]
-    faults = pictures.faults(root, cells, picture=role == "image")
+    named = zip(items, cells, strict=True)
+    fetched = downloads.fetch({item: cell for item, cell in named if cell and is_address(cell)}) if downloads and role == "image" else {}
+    faults = pictures.faults(root, [None if item in fetched else cell for item, cell in zip(items, cells, strict=True)], role == "image")
+    faults = [fetched.get(item, fault) for item, fault in zip(items, faults, strict=True)]  # type: ignore[misc]
+    paths = [
+        str(fault) if isinstance(fault, Path) else pictures.relative_path(cell) if cell and not fault else None
+        for cell, fault in zip(cells, faults, strict=True)
+    ]
     empty = np.array([cell is None for cell in cells], dtype=bool)
-    broken = np.array([fault is not None for fault in faults], dtype=bool)
+    broken = np.array([isinstance(fault, str) for fault in faults], dtype=bool)
     what = "picture" if role == "image" else f"{role} file"
     problems.add(table.path, f"no {what}", "names none; marked missing", "mended", rows=frame.index[empty], column=name)
-    why = [f"{shown(cell)} {fault}; marked missing" for cell, fault in zip(cells, faults, strict=True) if fault]
+    why = [f"{shown(cell)} {fault}; marked missing" for cell, fault in zip(cells, faults, strict=True) if isinstance(fault, str)]
     problems.add(table.path, f"missing or broken {what}", why, "mended", rows=frame.index[broken], column=name)
-    paths = [pictures.relative_path(cell) if cell and not fault else None for cell, fault in zip(cells, faults, strict=True)]
     return pd.Series(paths, index=frame.index, dtype=object)
 
 

@@ -35,7 +35,7 @@ def relative_path(cell: str) -> str | None:
 def fault(root: Path, cell: str, picture: bool = True) -> str | None:
     """Why a file named by a catalog can't be used, in words; None where it can. A picture is decoded to the end."""
     if "://" in cell or cell.startswith("data:"):
-        return "is an address on the web, not a file; pictures are read from a folder"
+        return "is an address on the web, not a file" + ("; --download fetches such pictures" if picture else "")
     name = relative_path(cell)
     if name is None:
         return "leads out of the folder"

@@ -16,7 +16,7 @@ from mllm_rec.mllm.providers import Loading
 from mllm_rec.optimization.strategies import known_strategies
 from mllm_rec.pipeline.caption import caption
 from mllm_rec.pipeline.encode import encode, named_encoders
-from mllm_rec.pipeline.ingest import Inputs, ingest
+from mllm_rec.pipeline.ingest import Inputs, fetch_again, ingest
 from mllm_rec.pipeline.matrices import drop_imports
 from mllm_rec.pipeline.runs import CHOICE, Runs, default_systems, parsed, train_all
 from mllm_rec.pipeline.search import index
@@ -77,7 +77,10 @@ def build(
     with workspace.writing():
         drop_imports(workspace, named)
         _say("reading")
-        ingest(workspace, inputs)
+        if not ingest(workspace, inputs) and inputs.download:
+            catalog, fetched = fetch_again(workspace, Catalog.load(workspace.catalog))
+            if len(fetched):
+                catalog.save(workspace.catalog)
         absorb(workspace)
         _say("captioning")
         caption(workspace, mllm, [find_adapter(one, [workspace.root]) for one in adapters], retry_failed, loading)
@@ -121,23 +124,24 @@ def update(
     said: Mapping[str, str] | None = None,
     retrain: bool = False,
     chroma: str | None = None,
+    download: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """Take in new and changed items and new interactions: they answer at once, by their content.
 
     Args:
         workspace: built.
-        items, interactions, images, said: see ``take_in``.
+        items, interactions, images, said, download: see ``take_in``.
         retrain: train every system again, with everything.
         chroma: see ``build``.
 
     Raises:
         InputError: a file that can't be read or understood, or nothing to do.
     """
-    if items is None and interactions is None and not retrain:
-        raise InputError("nothing to do: name --items FILE, --interactions FILE, or --retrain")
+    brought = items is not None or interactions is not None or download
+    if not brought and not retrain:
+        raise InputError("nothing to do: name --items FILE, --interactions FILE, --download or --retrain")
     with workspace.writing():
-        brought = items is not None or interactions is not None
-        problems = take_in(workspace, items, interactions, images, said) if brought else Problems()
+        problems = take_in(workspace, items, interactions, images, said, download) if brought else Problems()
         since = dict(workspace.manifest().get("since") or {})
         value: dict[str, Any] = {"workspace": str(workspace.root), "since": since, "problems": problems.counts()}
         if retrain:

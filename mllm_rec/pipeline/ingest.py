@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mllm_rec import __version__
 from mllm_rec.data.catalog import Catalog
+from mllm_rec.data.download import Downloads
 from mllm_rec.data.files import atomic
 from mllm_rec.data.interactions import Interactions
 from mllm_rec.data.log import keep_core
@@ -31,6 +33,7 @@ class Inputs:
         items, images, interactions, map, kinds, min_rating, k_core: see ``own_files``.
         split: how the log is split, see ``data.split.assign``; None: as suits the source.
         domain: domain file; None: the source's, if it has one.
+        download: fetch pictures that the items name by an address on the web.
     """
 
     source: str | None = None
@@ -43,17 +46,21 @@ class Inputs:
     k_core: int = 0
     split: str | None = None
     domain: Path | None = None
+    download: bool = False
 
-    def load(self) -> Source:
+    def load(self, downloads: Downloads | None = None) -> Source:
         """Read them.
+
+        Args:
+            downloads: see ``own_files``.
 
         Raises:
             InputError: what is wrong with them, or options that a named source does not take.
         """
         if self.source is None:
             assert self.items is not None
-            return own_files(self.items, self.images, self.interactions, self.map, self.kinds, self.min_rating, self.k_core)
-        given = [name for name in ("images", "interactions", "map", "kinds", "min_rating") if getattr(self, name)]
+            return own_files(self.items, self.images, self.interactions, self.map, self.kinds, self.min_rating, self.k_core, downloads)
+        given = [name for name in ("images", "interactions", "map", "kinds", "min_rating", "download") if getattr(self, name)]
         if given:
             option = given[0].replace("_", "-").replace("kinds", "kind")
             raise InputError(f"--{option} goes with --items; '{self.source}' has its own files")
@@ -68,7 +75,12 @@ def ingest(workspace: Workspace, inputs: Inputs) -> bool:
 
 
 def _write(workspace: Workspace, inputs: Inputs) -> None:
-    source = inputs.load()
+    downloads = downloads_of(workspace) if inputs.download else None
+    if downloads is not None:
+        downloads.failed = {}
+    source = inputs.load(downloads)
+    if downloads is not None:
+        downloads.save()
     forgotten = Forgotten(workspace.root)
     log = forgotten.left_out(source.interactions)
     notes = list(source.notes)
@@ -107,6 +119,29 @@ def _write(workspace: Workspace, inputs: Inputs) -> None:
     for line in (*notes, note, *source.problems.summary()):
         if line:
             print(f"  {line}", file=sys.stderr)
+
+
+def downloads_of(workspace: Workspace) -> Downloads:
+    """The pictures of a workspace that come from the web."""
+    return Downloads(workspace.pictures.resolve() / "downloaded")
+
+
+def fetch_again(workspace: Workspace, catalog: Catalog) -> tuple[Catalog, np.ndarray]:
+    """The catalog with those pictures from the web that failed before and are to be had now, and their rows, ``(n,)``."""
+    downloads = downloads_of(workspace)
+    place = catalog.positions
+    missing = {item: url for item, url in downloads.failed.items() if item in place and catalog.picture(place[item]) is None}
+    downloads.failed = {}
+    fetched = {item: path for item, path in downloads.fetch(missing).items() if isinstance(path, Path)}
+    downloads.save()
+    if missing:
+        print(f"  {len(fetched)} of {len(missing)} pictures that failed before are fetched now", file=sys.stderr)
+    rows = np.array(sorted(place[item] for item in fetched), dtype=np.int64)
+    if len(rows):
+        table = catalog.table.copy()
+        table.loc[rows, "image"] = [str(fetched[item]) for item in catalog.item_ids[rows]]
+        catalog = placed(Catalog(table, catalog.columns, catalog.root), workspace, drawn=False)
+    return catalog, rows
 
 
 def placed(catalog: Catalog, workspace: Workspace, drawn: bool) -> Catalog:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mllm_rec.data import mapping, pictures
 from mllm_rec.data.catalog import Catalog
+from mllm_rec.data.download import Downloads
 from mllm_rec.data.features import Features
 from mllm_rec.data.files import atomic, write_json
 from mllm_rec.data.interactions import Interactions
@@ -26,7 +27,7 @@ from mllm_rec.errors import InputError
 from mllm_rec.mllm.features import STATES
 from mllm_rec.pipeline.caption import recaption
 from mllm_rec.pipeline.encode import save_inputs
-from mllm_rec.pipeline.ingest import placed, save_log, with_parts
+from mllm_rec.pipeline.ingest import downloads_of, fetch_again, placed, save_log, with_parts
 from mllm_rec.pipeline.serve import SINCE
 from mllm_rec.pipeline.since import Forgotten, add, told
 from mllm_rec.pipeline.workspace import Workspace, fingerprint
@@ -38,6 +39,7 @@ def take_in(
     interactions: Path | None = None,
     images: Path | None = None,
     said: Mapping[str, str] | None = None,
+    download: bool = False,
 ) -> Problems:
     """New and changed items and new interactions become part of a workspace; nothing is trained, and nothing learned anew.
 
@@ -49,6 +51,7 @@ def take_in(
         interactions: table of who liked what since.
         images: folder that the paths in ``items`` start from; None: beside the file, that of the build, or the workspace.
         said: column by field, beside what the build was told.
+        download: fetch pictures that the items name by an address on the web, and again those that failed before.
 
     Returns:
         What was mended or refused in the files.
@@ -62,11 +65,11 @@ def take_in(
     table = None if items is None else read_table(items, problems)
     log = None if interactions is None else read_table(interactions, problems)
     meaning = _meaning(table, log, before, {**kept["map"], **(said or {})})
-    catalog, rows = before, np.zeros(0, dtype=np.int64)
+    catalog, rows = fetch_again(workspace, before) if download else (before, np.zeros(0, dtype=np.int64))
     if table is not None:
-        brought = _items(workspace, table, meaning.items, before, images, problems)
-        catalog = before.updated(brought)
-        rows = np.array([catalog.positions[item] for item in brought.item_ids], dtype=np.int64)
+        brought = _items(workspace, table, meaning.items, before, images, problems, downloads_of(workspace) if download else None)
+        catalog = catalog.updated(brought)
+        rows = np.union1d(rows, [catalog.positions[item] for item in brought.item_ids]).astype(np.int64)
     whole = pd.read_parquet(workspace.interactions)
     more = whole.iloc[:0] if log is None else _log(workspace, log, meaning.log, catalog, kept["min_rating"], whole, problems)
     features, inputs = _features(workspace, catalog, rows) if len(rows) else ({}, {})
@@ -133,7 +136,13 @@ def _meaning(table: Table | None, log: Table | None, catalog: Catalog, said: Map
 
 
 def _items(
-    workspace: Workspace, table: Table, roles: Mapping[str, str], catalog: Catalog, images: Path | None, problems: Problems
+    workspace: Workspace,
+    table: Table,
+    roles: Mapping[str, str],
+    catalog: Catalog,
+    images: Path | None,
+    problems: Problems,
+    downloads: Downloads | None,
 ) -> Catalog:
     """The items of the table as the catalog would have them; columns that it doesn't have are left out."""
     roles = {name: column for name, column in roles.items() if name in catalog.columns}
@@ -148,7 +157,10 @@ def _items(
     usual = workspace.manifest()["inputs"]["images"]
     places = [images] if images else [Path(table.path).resolve().parent, *([usual] if usual else []), workspace.root]
     folder = next((one for one in places if any(pictures.fault(Path(one), cell, picture=False) is None for cell in cells)), places[0])
-    return placed(catalog_from(table, roles, problems, kinds, Path(folder)), workspace, drawn=False)
+    items = catalog_from(table, roles, problems, kinds, Path(folder), downloads=downloads)
+    if downloads is not None:
+        downloads.save()
+    return placed(items, workspace, drawn=False)
 
 
 def _log(

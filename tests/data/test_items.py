@@ -162,5 +162,5 @@ def test_the_folder_of_files(tmp_path):
     read(images=tmp_path, sku="a", notes=notes)
     assert "say which one does with --map image=.." in notes[0]
     catalog, problems = read("image=photo", sku="a", photo="a.png", notes=notes)
-    assert "image" not in catalog.columns and "say where they are with --images DIR" in notes[1]
+    assert "image" not in catalog.columns and "say with --images where its files lie" in notes[1]
     assert said(problems)[1:] == [(None, "photo", "no folder of pictures", "mended")]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from mllm_rec.data import mapping
 from mllm_rec.data.catalog import Column
+from mllm_rec.data.download import Downloads
 from mllm_rec.data.interactions import Interactions
 from mllm_rec.data.items import catalog_from
 from mllm_rec.data.log import interactions_from, keep_core
@@ -24,6 +25,7 @@ def own_files(
     kinds: Mapping[str, str | Column] | None = None,
     min_rating: float | None = None,
     k_core: int = 0,
+    downloads: Downloads | None = None,
 ) -> Source:
     """Read a shop's own files.
 
@@ -35,6 +37,7 @@ def own_files(
         kinds: kind by column (see ``kinds.read_kinds``); the rest is inferred.
         min_rating: a rating from which on a row is a like; lower ones are only seen.
         k_core: users and items with fewer likes are taken out of the log until none is; 0: none.
+        downloads: fetches pictures from the web; None: those are marked missing.
 
     Raises:
         InputError: a file that can't be read or understood; it says what must be given.
@@ -43,7 +46,7 @@ def own_files(
     table = read_table(items, problems)
     log = read_table(interactions, problems) if interactions is not None else None
     meaning = mapping.understand(table, log, map, Path(images) if images is not None else None)
-    return from_tables(table, log, meaning, problems, images, kinds, min_rating, k_core)
+    return from_tables(table, log, meaning, problems, images, kinds, min_rating, k_core, downloads)
 
 
 def from_tables(
@@ -55,6 +58,7 @@ def from_tables(
     kinds: Mapping[str, str | Column] | None = None,
     min_rating: float | None = None,
     least: int = 0,
+    downloads: Downloads | None = None,
 ) -> Source:
     """The source that tables give once their columns are understood; see ``own_files``.
 
@@ -64,7 +68,7 @@ def from_tables(
     if min_rating is not None and log is None:
         raise InputError("--min-rating is set, but there is no log; name one with --interactions or leave --min-rating out")
     notes = _guesses(meaning)
-    catalog = catalog_from(table, meaning.items, problems, kinds, Path(images) if images is not None else None, notes)
+    catalog = catalog_from(table, meaning.items, problems, kinds, Path(images) if images is not None else None, notes, downloads)
     name = Path(table.path).stem
     if log is None:
         return Source(name, catalog, no_interactions(), problems=problems, notes=notes)
