@@ -52,6 +52,22 @@ class Comparison:
             notes.append(f"+/-: difference to {self.baseline}; *: p < {LEVEL} (paired bootstrap, Holm's correction).")
         return "\n".join([*lines, "", *notes])
 
+    def markdown(self) -> str:
+        """The table for a document: mean and interval, and beside a baseline each difference with its paired interval ("*": significant)."""
+        rows = [["", *self.names]]
+        for system in self.tables:
+            cells = []
+            for name in self.names:
+                found = self.differences.get(system, {}).get(name)
+                cells.append(self._cell(system, name) + (f" [{found.low:+.4f}, {found.high:+.4f}]" if found else ""))
+            rows.append([system, *cells])
+        lines = [f"| {' | '.join(row)} |" for row in rows]
+        users = len(next(iter(self.tables.values())))
+        note = f"{users} users, split {self.split}, {self.mask} masked; 95 % bootstraps over users"
+        if self.differences:
+            note += f"; +/-: difference to {self.baseline}, paired, * where p < {LEVEL} after Holm's correction"
+        return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:], "", note + "."])
+
     def _cell(self, system: str, name: str) -> str:
         table = self.tables[system]
         said = f"{table.mean(name):.4f}"

@@ -83,6 +83,13 @@ def test_the_text_says_split_mask_users_and_marks(tables):
     assert "3 users have nothing held out" in said and "difference to popularity" in said
 
 
+def test_the_markdown_has_intervals_of_differences(tables):
+    found = compare(tables, "ua", names=("recall@1",), baseline="popularity")
+    lines, one = found.markdown().splitlines(), found.differences["better"]["recall@1"]
+    assert lines[:2] == ["|  | recall@1 |", "|---|---|"] and lines[2].count("[") == 1
+    assert lines[3].endswith(f" {one.mean:+.4f}* [{one.low:+.4f}, {one.high:+.4f}] |") and "split ua" in lines[-1]
+
+
 def test_the_dictionary_holds_the_same(tables):
     found = compare(tables, "ua", "train", ("recall@1",), "popularity").to_dict()
     assert (found["split"], found["mask"], found["baseline"]) == ("ua", "train", "popularity")
