@@ -281,10 +281,11 @@ def finetune_command(args: argparse.Namespace) -> Answer:
 
 
 def doctor_command(args: argparse.Namespace) -> Answer:
-    """Versions, devices, data sets and free disk."""
-    from mllm_rec.pipeline.describe import doctor
+    """Versions, devices, models, adapters and free disk: what would be used and why; with W also its state."""
+    from mllm_rec.pipeline import Workspace
+    from mllm_rec.pipeline.doctor import doctor
 
-    return doctor()
+    return doctor(Workspace.open(args.workspace) if args.workspace else None)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -555,7 +556,8 @@ def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _model(added)
     _timeout(added)
     exclude(added)
-    command("doctor", doctor_command)
+    added = command("doctor", doctor_command)
+    added.add_argument("workspace", nargs="?", type=Path, metavar="W", help="workspace folder that build made")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

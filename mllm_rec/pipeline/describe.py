@@ -1,32 +1,11 @@
-"""What there is: systems, prompts, and the machine."""
+"""What there is: systems and prompts."""
 
 import json
-import os
-import platform
-import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-from mllm_rec import __version__
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.prompts import Prompt, all_prompts, check_prompt
-
-#: Packages that a report of a fault should name.
-PACKAGES = (
-    "torch",
-    "torch-geometric",
-    "transformers",
-    "accelerate",
-    "peft",
-    "bitsandbytes",
-    "llama-index",
-    "chromadb",
-    "gradio",
-    "numpy",
-    "pandas",
-)
 
 
 def systems() -> tuple[dict[str, Any], str]:
@@ -49,39 +28,6 @@ def systems() -> tuple[dict[str, Any], str]:
     marks: dict[Any, str] = {True: "pictures, words and the log", False: "the log"}
     text = "\n".join(f"{row['system']:12} {marks[row['multimodal']]:29} {row['about']}" for row in rows)
     return {"systems": rows}, text
-
-
-def doctor() -> tuple[dict[str, Any], str]:
-    """Versions, devices, data sets at hand and free disk."""
-    import torch
-
-    from mllm_rec.data.sources import SOURCES, data_cache
-
-    cache = data_cache()
-    report: dict[str, Any] = {
-        "mllm-rec": __version__,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "data cache": str(cache),
-        "data sets": {name: source.present(cache) for name, source in SOURCES.items()},
-        "free disk here (GB)": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
-    }
-    lines = []
-    for name, value in report.items():
-        said = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
-        lines.append(f"{name:20} {said}")
-    return report, "\n".join(lines)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _shown(prompt: Prompt) -> str:
