@@ -89,7 +89,8 @@ def inspect_command(args: argparse.Namespace) -> Answer:
 
 def build_command(args: argparse.Namespace) -> Answer:
     """Every stage, from files to a system that answers."""
-    from mllm_rec.pipeline import Inputs, build
+    from mllm_rec.pipeline import Inputs, Workspace, build
+    from mllm_rec.pipeline.report import report
 
     if (args.source is None) == (args.items is None):
         raise InputError("name a source ('demo', 'movielens-100k', ...) or give your own --items FILE, one of the two")
@@ -107,7 +108,9 @@ def build_command(args: argparse.Namespace) -> Answer:
         download=args.download,
     )
     chosen = {"encoders": args.encoder, "chroma": args.chroma, "strategies": args.strategy}
-    return build(inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed, _loading(args), **chosen)
+    value, text = build(inputs, args.out, args.systems, args.seeds, args.mllm, args.adapter, args.retry_failed, _loading(args), **chosen)
+    made, said = report(Workspace(args.out), again=False)
+    return {**value, "report": made["report"]}, f"{text}\n{said}"
 
 
 def update_command(args: argparse.Namespace) -> Answer:
@@ -198,6 +201,14 @@ def search_command(args: argparse.Namespace) -> Answer:
     from mllm_rec.pipeline import Workspace, search
 
     return search(Workspace.open(args.workspace), args.words, args.image, args.user, args.k, args.chroma)
+
+
+def report_command(args: argparse.Namespace) -> Answer:
+    """Write W/report.html: what went in, how training went, what it is worth, and lists with reasons."""
+    from mllm_rec.pipeline import Workspace
+    from mllm_rec.pipeline.report import report
+
+    return report(Workspace.open(args.workspace))
 
 
 def rerank_command(args: argparse.Namespace) -> Answer:
@@ -556,6 +567,8 @@ def _answer_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _model(added)
     _timeout(added)
     exclude(added)
+    added = command("report", report_command)
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added = command("doctor", doctor_command)
     added.add_argument("workspace", nargs="?", type=Path, metavar="W", help="workspace folder that build made")
 
