@@ -240,9 +240,9 @@ class TopN(Recommender):
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Users and items whose products are the scores, ``(num_users, dim)`` and ``(num_items, dim)``; a bias is one more column."""
         users, items, bias = self.serving()
-        if bias is None:
-            return users, items
-        return torch.cat([users, torch.ones_like(users[:, :1])], 1), torch.cat([items, bias[:, None]], 1)
+        if bias is not None:
+            users, items = torch.cat([users, torch.ones_like(users[:, :1])], 1), torch.cat([items, bias[:, None]], 1)
+        return users.detach(), items.detach()
 
     @torch.no_grad()
     def score(self, query: Query) -> Tensor:

@@ -91,7 +91,7 @@ def build(
         likes = int((log["part"] != "seen").sum())
         num_items = len(Catalog.load(workspace.catalog))
         usual = list(SYSTEMS) if inputs.source in COMPARED else default_systems(num_items, features, likes)
-        chosen = systems or [*usual, *(name for name in SYSTEMS if workspace.seeds(name))]
+        chosen = systems or [*usual, *(name for name in SYSTEMS if likes and workspace.seeds(name))]
         if strategies is not None:
             workspace.record(strategies=wanted(workspace, chosen, strategies))
         _say("training")

@@ -84,6 +84,13 @@ def test_a_catalog_without_a_log_is_recommended_by_content(tmp_path):
         evaluate_workspace(Workspace.open(tmp_path / "w"), None, 1, "test", "train+validation", (10,))
 
 
+def test_a_log_that_is_left_out_leaves_content(tmp_path):
+    log = [(f"u{user}", f"m{item}") for user in range(6) for item in range(user % 3, 9, 3)]
+    build(write(tmp_path / "files", mugs(9), log), tmp_path / "w", systems=["bpr"])
+    value, _ = build(Inputs(items=tmp_path / "files" / "items.csv"), tmp_path / "w")
+    assert value["serving"] == "popularity" and value["interactions"] == 0
+
+
 def test_one_user_is_enough_to_build(tmp_path):
     value, _ = build(write(tmp_path / "files", mugs(6), [("u", "m0")]), tmp_path / "w", systems=[*QUICK, "bpr"])
     assert value["users"] == 1 and value["systems"][0]["ndcg@20"] is None

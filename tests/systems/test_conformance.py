@@ -173,6 +173,7 @@ def test_vectors_multiply_to_the_scores(system):
     if system.vectors() is None:
         pytest.skip("it has no vectors")
     users, items = system.vectors()
+    assert not users.requires_grad and not items.requires_grad
     assert len(users) == SIZE + 1 and len(items) == SIZE + 2
     assert close(users @ items.T, system.score(Query(USERS)))
 
