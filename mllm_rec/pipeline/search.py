@@ -23,17 +23,35 @@ from mllm_rec.retrieval.spaces import Space
 def index(workspace: Workspace, server: str | None = None) -> None:
     """Run the stage "index" unless nothing it depends on changed: features and the serving system's vectors in the store.
 
+    A store in the workspace that is broken or not whole is made anew. A server that held the vectors before and is down is
+    told on standard error: every query is compared with every item until the stage has run again.
+
     Args:
         workspace: encoded and trained.
         server: see ``Index``.
+
+    Raises:
+        InputError: the server that is named doesn't answer.
     """
     store = Index(workspace.index, server)
+    try:
+        with closing(store):
+            whole = store.whole()
+    except InputError as error:
+        if store.server is not None and server is not None:
+            raise
+        if store.server is not None:
+            print(f"  not indexed: {error}", file=sys.stderr)
+            return
+        whole = False
+    if not whole and store.server is None:
+        store.clear()
     inputs = {
         "features": [workspace.feature(name) for name in INDEXED],
         "serving": workspace.serving_folder / "checkpoint.safetensors",
         "server": server or store.written()["server"],
     }
-    workspace.stage("index", inputs, lambda: _index(workspace, store), [store.record])
+    workspace.stage("index", inputs, lambda: _index(workspace, store), [store.record], again=not whole)
 
 
 def _index(workspace: Workspace, store: Index) -> None:

@@ -5,6 +5,7 @@ collections are whole. One process writes; readers notice by its date that ``wri
 """
 
 import hashlib
+import shutil
 import socket
 import sys
 import threading
@@ -75,13 +76,41 @@ class Index:
 
     def _reader(self) -> Any:
         """The store, opened anew where something was written since."""
-        now = (self.record.stat().st_mtime_ns, self._server())
+        now = (self.record.stat().st_mtime_ns, self.server)
         if self._client is None or now != self._opened:
             self.close()
             self._client, self._opened = self._open(), now
         return self._client
 
+    @property
+    def server(self) -> str | None:
+        """HOST:PORT of the server that holds the vectors; None: they are embedded."""
+        asked = self._asked or self.written()["server"]
+        return None if asked == "embedded" else asked
+
+    def whole(self) -> bool:
+        """Whether the store holds all that ``written`` says.
+
+        Raises:
+            InputError: it doesn't answer.
+        """
+        said = self.written()["spaces"].values()
+        if not said:
+            return True
+        with self._alone, self._answering():
+            there = {collection.name: collection for collection in self._reader().list_collections()}
+            return all(one["collection"] in there and there[one["collection"]].count() >= one["items"] for one in said)
+
     # Writing
+
+    def clear(self) -> None:
+        """Take the embedded store away, such as one that is broken."""
+        from chromadb.api.shared_system_client import SharedSystemClient
+
+        self.close()
+        SharedSystemClient.clear_system_cache()  # a store that failed to open stays there, and would be taken for the next
+        self.record.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "chroma", ignore_errors=True)
 
     def keep(self, spaces: Mapping[str, tuple[str, Sequence[str], np.ndarray]], owner: str, progress: bool = False) -> None:
         """Make the store hold exactly these vectors; what it holds already is not sent again, interrupted it goes on.
@@ -95,7 +124,7 @@ class Index:
         Raises:
             InputError: the store can't be opened or written.
         """
-        before, server = self.written(), self._server()
+        before, server = self.written(), self.server
         kept: dict[str, Any] = {}
         with self._answering():
             self._client = self._client or self._open()
@@ -129,17 +158,12 @@ class Index:
 
     # Opening
 
-    def _server(self) -> str | None:
-        """HOST:PORT; None: embedded."""
-        asked = self._asked or self.written()["server"]
-        return None if asked == "embedded" else asked
-
     def _open(self) -> Any:
         import chromadb
         from chromadb.config import Settings
 
         settings = Settings(anonymized_telemetry=False)
-        server = self._server()
+        server = self.server
         if server is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             return chromadb.PersistentClient(path=str(self.folder / "chroma"), settings=settings)
@@ -164,7 +188,7 @@ class Index:
         except Exception as error:  # its transports raise whatever they like
             self._failed = monotonic()
             self.close()
-            where = self._server() or self.folder
+            where = self.server or self.folder
             raise InputError(f"the index at {where} doesn't answer ({error}); start its server, or build the workspace again") from error
 
 

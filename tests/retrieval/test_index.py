@@ -1,6 +1,7 @@
 """The index in Chroma: the same neighbors as an exact look, whole or not used, never asked to embed."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.encoders.text import Text
 from mllm_rec.errors import InputError
+from mllm_rec.pipeline import Workspace, build, search, update
 from mllm_rec.retrieval.index import Index
 from mllm_rec.retrieval.search import BEST, Search, taste_space, united
 from mllm_rec.retrieval.spaces import Space
@@ -131,8 +133,8 @@ def test_filters_are_exact_with_an_index_as_without(index, share):
     quick, slow = Search(catalog, spaces, index), Search(catalog, spaces)
     query = spaces["text"].place("red lamp")
     order = np.flatnonzero(allowed)[np.argsort(-(spaces["text"].unit[allowed] @ query), kind="stable")]
-    for search, surely in ((quick, 20 if share > 0.5 else MANY), (slow, MANY)):
-        found = search.lists("words", "red lamp", allowed)["text"]
+    for asked, surely in ((quick, 20 if share > 0.5 else MANY), (slow, MANY)):
+        found = asked.lists("words", "red lamp", allowed)["text"]
         assert allowed[found].all() and len(found) == len(set(found.tolist()))
         assert len(found) >= min(BEST // 2, allowed.sum())
         told, best = (spaces["text"].unit[rows[:surely]] @ query for rows in (found, order[: len(found)]))
@@ -252,3 +254,32 @@ def test_a_server_holds_the_vectors_and_its_end_is_survived(server, tmp_path, ca
     with closing(Index(tmp_path / "mine", "embedded")) as home:
         home.keep({"text": ("key", IDS, unit)}, "mine")
         assert home.nearest("text", query, 1)[0] == ["i599"]
+
+
+def test_a_broken_store_is_made_anew_by_the_next_build(workspace, shop_inputs, tmp_path, capsys):
+    own = Workspace(shutil.copytree(workspace.root, tmp_path / "shop"))
+    found = [item["item_id"] for item in search(own, "a striped lamp")[0]["items"]]
+    (own.index / "chroma" / "chroma.sqlite3").write_bytes(b"broken")
+    assert [item["item_id"] for item in search(own, "a striped lamp")[0]["items"]] == found
+    assert "searching without the index" in capsys.readouterr().err
+    build(shop_inputs, own.root, systems=["popularity", "ease", "freedom"])
+    assert "text 120, image 119" in capsys.readouterr().err
+    shutil.rmtree(own.index / "chroma")
+    build(shop_inputs, own.root, systems=["popularity", "ease", "freedom"])
+    assert [item["item_id"] for item in search(own, "a striped lamp")[0]["items"]] == found
+    assert "searching without the index" not in capsys.readouterr().err
+
+
+def test_a_server_that_is_down_is_told_and_costs_no_update(workspace, tmp_path, capsys):
+    own = Workspace(shutil.copytree(workspace.root, tmp_path / "shop"))
+    said = json.loads((own.index / "written.json").read_text())
+    (own.index / "written.json").write_text(json.dumps({**said, "server": "127.0.0.1:1"}))
+    (tmp_path / "new.csv").write_text("item_id,title\nzz,Zanzibar lantern\n")
+    update(own, tmp_path / "new.csv")
+    assert "not indexed: the index at 127.0.0.1:1 doesn't answer" in capsys.readouterr().err
+    assert search(own, "zanzibar lantern")[0]["items"][0]["item_id"] == "zz"
+    with pytest.raises(InputError, match=r"127.0.0.1:2 doesn't answer"):
+        update(own, retrain=True, chroma="127.0.0.1:2")
+    update(own, retrain=True, chroma="embedded")
+    capsys.readouterr()
+    assert search(own, "zanzibar lantern")[0]["items"][0]["item_id"] == "zz" and not capsys.readouterr().err
