@@ -16,9 +16,17 @@ PAGES = ("README.md", *sorted(str(path.relative_to(CHECKOUT)) for path in (CHECK
 QUICK = {name: {"fit.epochs": 1} for name in ("lightgcn", "freedom", "vbpr")}
 
 
-def commands(page):
+#: Commands of others that tests run too: ``make test`` is how this runs, and the chat's and the index's tests start the servers.
+OTHERS = ("make demo", "make test", "chroma run ")
+
+
+def lines_of(page):
     blocks = re.findall(r"```sh\n(.*?)```", (CHECKOUT / page).read_text(encoding="utf-8"), re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.startswith("mllm-rec ")]
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+def commands(page):
+    return [line for line in lines_of(page) if line.startswith("mllm-rec ")]
 
 
 def words(line):
@@ -33,6 +41,12 @@ def runs(line):
 @pytest.mark.parametrize(("page", "line"), [(page, line) for page in PAGES for line in commands(page)])
 def test_commands_are_understood(page, line):
     assert callable(make_parser().parse_args(words(line)).run)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_of_others_say_what_they_need(page):
+    others = [line for line in lines_of(page) if not line.startswith(("mllm-rec ", *OTHERS))]
+    assert [line for line in others if "# needs " not in line] == []
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 
 from mllm_rec.agent.reply import Shop
-from mllm_rec.errors import InputError
 from mllm_rec.pipeline.workspace import Workspace
 
 #: Seconds between two looks.
@@ -46,9 +45,8 @@ class LiveShop:
             return False
         try:
             shop = self._opened(self._shop)
-        except InputError as error:
-            shop = None
-            why = f"the workspace changed, but can't be opened: {error}"
+        except Exception as error:  # files that are replaced meanwhile can be wrong in any way
+            shop, why = None, f"the workspace changed, but can't be opened: {error}"
         if self._workspace.busy() or self._written() != now:
             return False  # it changed meanwhile; the next look sees what it has become
         self._stamp = now

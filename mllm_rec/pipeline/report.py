@@ -6,7 +6,8 @@ One file that needs no other: pictures and plots are in it, nothing is fetched, 
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -272,31 +273,23 @@ def _popularity(counts: np.ndarray, path: Path) -> Path:
     return path
 
 
-class _figure:
-    """A figure whose axes are drawn on inside the block, then written."""
+@contextmanager
+def _figure(path: Path, legend: bool = True) -> Iterator[Any]:
+    """Axes to be drawn on inside the block; then the figure is written."""
+    from matplotlib.figure import Figure
 
-    def __init__(self, path: Path, legend: bool = True):
-        self.path, self.legend = path, legend
-
-    def __enter__(self) -> Any:
-        from matplotlib.figure import Figure
-
-        self.figure = Figure(figsize=(6.4, 3.6), dpi=150, facecolor="none", layout="constrained")
-        axes = self.figure.add_subplot(facecolor="none")
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        for side in ("left", "bottom"):
-            axes.spines[side].set_color(_INK)
-        axes.tick_params(colors=_INK, which="both")
-        axes.xaxis.label.set_color(_INK)
-        axes.yaxis.label.set_color(_INK)
-        axes.grid(color=_INK, alpha=0.25, linewidth=0.6)
-        self.axes = axes
-        return axes
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None:
-            if self.legend:
-                self.axes.legend(frameon=False, labelcolor=_INK)
-            with atomic(self.path) as temporary:
-                self.figure.savefig(temporary, format="png")
+    figure = Figure(figsize=(6.4, 3.6), dpi=150, facecolor="none", layout="constrained")
+    axes = figure.add_subplot(facecolor="none")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(_INK)
+    axes.tick_params(colors=_INK, which="both")
+    axes.xaxis.label.set_color(_INK)
+    axes.yaxis.label.set_color(_INK)
+    axes.grid(color=_INK, alpha=0.25, linewidth=0.6)
+    yield axes
+    if legend:
+        axes.legend(frameon=False, labelcolor=_INK)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png")
