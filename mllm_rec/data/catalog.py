@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,20 +118,28 @@ class Catalog:
         """The chosen rows alone."""
         return Catalog(self.table.iloc[chosen], self.columns, self.root)
 
-    def updated(self, other: "Catalog") -> "Catalog":
-        """With the rows of another: those of ids that are here take their place in the columns that both have, the rest are appended."""
+    def updated(self, other: "Catalog", said: Collection[str]) -> "Catalog":
+        """With the rows of another: what it says of ids that are here takes the place of what was said, its other rows are appended.
+
+        A known item keeps its title where the other has its id for one, and its files where the other has none.
+
+        Args:
+            other: new and changed items.
+            said: its columns that say something of known items; columns that are not here are left out.
+        """
         there = np.array([self.positions.get(item, -1) for item in other.item_ids])
-        new = np.flatnonzero(there < 0)
+        known, new = np.flatnonzero(there >= 0), np.flatnonzero(there < 0)
         table = {}
         for name, column in self.columns.items():
             values = [*self.table[name].tolist(), *([True if name == "available" else None] * len(new))]
-            given = other.table[name].tolist() if name in other.table else [None] * len(other)
-            if name in other.table:
-                for row, value in zip(there, given, strict=True):
-                    if row >= 0:
-                        values[row] = value
+            given = other.table[name].tolist() if name in other.table else []
+            for row in known if given and name in said else ():
+                kept = given[row] == other.item_ids[row] if name == "title" else given[row] is None and name in ("image", "audio", "video")
+                if not kept:
+                    values[there[row]] = given[row]
+            if given:
                 values[len(self) :] = [given[row] for row in new]
-            kind = {"number": np.float64, "boolean": bool, "date": "datetime64[ns]"}.get(column.kind, object)
+            kind = self.table[name].dtype if column.kind in ("number", "boolean", "date") else object
             table[name] = pd.Series(values, dtype=object).where(lambda cells: cells.notna(), None).astype(kind)  # type: ignore[call-overload]
         return Catalog(pd.DataFrame(table), self.columns, self.root)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mllm_rec.agent.reply import Shop
+from mllm_rec.data import pictures
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.features import Features
 from mllm_rec.errors import InputError
@@ -137,11 +138,10 @@ def _picture(image: Path, shop: Shop) -> bytes:
     """The file's content, where a picture can be compared with the items'.
 
     Raises:
-        InputError: it can't, or there is no such file.
+        InputError: it can't, or the file is no picture.
     """
     if not shop.candidates.sees_pictures:
         raise InputError("no picture can be compared with the items: none has one, or their encoder takes none (see 'mllm-rec features')")
-    try:
-        return Path(image).read_bytes()
-    except OSError as error:
-        raise InputError(f"{image} can't be read: {error}; --image names the file of a picture") from error
+    if fault := pictures.fault(Path(image).parent, Path(image).name):
+        raise InputError(f"{image} {fault}; --image names the file of a picture")
+    return Path(image).read_bytes()

@@ -67,8 +67,8 @@ def take_in(
     meaning = _meaning(table, log, before, {**kept["map"], **(said or {})})
     catalog, rows = fetch_again(workspace, before) if download else (before, np.zeros(0, dtype=np.int64))
     if table is not None:
-        brought = _items(workspace, table, meaning.items, before, images, problems, downloads_of(workspace) if download else None)
-        catalog = catalog.updated(brought)
+        brought, told_of = _items(workspace, table, meaning.items, before, images, problems, downloads_of(workspace) if download else None)
+        catalog = catalog.updated(brought, told_of)
         rows = np.union1d(rows, [catalog.positions[item] for item in brought.item_ids]).astype(np.int64)
     whole = pd.read_parquet(workspace.interactions)
     more = whole.iloc[:0] if log is None else _log(workspace, log, meaning.log, catalog, kept["min_rating"], whole, problems)
@@ -127,9 +127,13 @@ def absorb(workspace: Workspace) -> None:
 
 def _meaning(table: Table | None, log: Table | None, catalog: Catalog, said: Mapping[str, str]) -> mapping.Meaning:
     """What the columns mean: as the build was told, else by the catalog's own names, else guessed."""
-    columns = {*(table.columns if table else ()), *(log.columns if log else ())}
-    own = {name: name for name in catalog.columns if name in mapping.ITEM_NAMES and name in columns}
-    here = {name: column for name, column in said.items() if set(column.split("|")) & columns}
+    files = ((table, mapping.ITEM_NAMES), (log, mapping.LOG_NAMES))
+    own = {name: name for name in catalog.columns if table and name in mapping.ITEM_NAMES and name in table.columns}
+    here = {
+        name: column
+        for name, column in said.items()
+        if any(file and name in names and set(column.split("|")) & set(file.columns) for file, names in files)
+    }
     if table is None:
         table = Table("the catalog", catalog.table[["item_id"]].astype("str"))
     return mapping.understand(table, log, {**own, **here})
@@ -143,8 +147,8 @@ def _items(
     images: Path | None,
     problems: Problems,
     downloads: Downloads | None,
-) -> Catalog:
-    """The items of the table as the catalog would have them; columns that it doesn't have are left out."""
+) -> tuple[Catalog, set[str]]:
+    """The items of the table as the catalog would have them, and the columns it says something in; what the catalog lacks is left out."""
     roles = {name: column for name, column in roles.items() if name in catalog.columns}
     strange = [name for name in table.columns if name not in roles.values() and name not in catalog.columns]
     for name in strange:
@@ -160,7 +164,7 @@ def _items(
     items = catalog_from(table, roles, problems, kinds, Path(folder), downloads=downloads)
     if downloads is not None:
         downloads.save()
-    return placed(items, workspace, drawn=False)
+    return placed(items, workspace, drawn=False), set(items.columns) - ({"title", "available"} - set(roles))
 
 
 def _log(

@@ -94,6 +94,27 @@ def test_a_changed_item_is_what_it_says_now_and_keeps_what_it_does_not_say(own, 
     assert not np.allclose(changed, Features.load(own.feature("text")).values[4])
 
 
+def test_what_a_file_does_not_say_stays(own, tmp_path):
+    before = Catalog.load(own.catalog)
+    gone = int(np.flatnonzero(~before.available)[0])
+    rows = [{"sku": before.item_ids[row], "cost": 1.5, "photo": "lost.png"} for row in (gone, 4)]
+    value, _ = update(own, csv(tmp_path / "new.csv", [*rows, {"sku": "x1", "cost": 2, "photo": "lost.png"}]))
+    now = Catalog.load(own.catalog)
+    assert value["since"]["changed"] == 2 and list(now.table["price"].iloc[[gone, 4]]) == [1.5, 1.5]
+    others = [name for name in before.table if name != "price"]
+    pd.testing.assert_frame_equal(now.table[others].iloc[:120], before.table[others])
+    assert now.table["title"].iat[120] == "x1" and now.available[120] and now.picture(120) is None
+    names = pd.DataFrame({"sku": before.item_ids[[4, 6]], "name": ["", "Zanzibar lantern"]})
+    update(own, csv(tmp_path / "new.csv", names))
+    now = Catalog.load(own.catalog)
+    assert now.table["title"].iat[4] == before.table["title"].iat[4] and now.table["title"].iat[6] == "Zanzibar lantern"
+
+
+def test_a_log_may_have_columns_of_the_catalog(own, tmp_path):
+    rows = [{"customer": "newcomer", "sku": item, "cost": 3, "name": "as sold"} for item in open_shop(own).catalog.item_ids[:3]]
+    assert update(own, interactions=csv(tmp_path / "log.csv", rows))[0]["since"]["interactions"] == 3
+
+
 def test_new_users_and_what_they_like(own, tmp_path):
     shop = open_shop(own)
     liked = [str(item) for item in shop.catalog.item_ids[shop.catalog.available][:3]]
