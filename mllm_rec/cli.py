@@ -13,6 +13,8 @@ from mllm_rec import __version__
 from mllm_rec.errors import InputError
 from mllm_rec.optimization.strategies import STRATEGIES
 
+#: Names of encoders and models that are no files or folders, whatever lies in the folder one is in.
+NAMES = ("attributes", "tfidf", "minilm", "textcnn", "gru", "statistics", "cnn", "embedded", "none")
 #: What a command gives back: the value that --json prints, and the text that is printed otherwise.
 Answer = tuple[Any, str]
 
@@ -49,12 +51,19 @@ class Merge(argparse.Action):
         setattr(namespace, self.dest, {**getattr(namespace, self.dest), **values})
 
 
+def located(name: str) -> str:
+    """The name of a model; a file or folder by its whole path, so that it is found from anywhere. The type of --mllm."""
+    return str(Path(name).resolve()) if name not in NAMES and Path(name).exists() else name
+
+
 def encoder(text: str) -> dict[str, str]:
     """``MODALITY=NAME`` as a dict; the type of --encoder."""
-    modality, _, name = text.partition("=")
-    if not modality.strip() or not name.strip():
+    modality, _, said = text.partition("=")
+    if not modality.strip() or not said.strip():
         raise argparse.ArgumentTypeError(f"'{text}' must be MODALITY=NAME, like text=minilm")
-    return {modality.strip(): name.strip()}
+    name, mark, options = said.strip().partition("?")
+    kind, colon, model = name.rpartition(":") if name.startswith(("mllm:", "frames:")) else ("", "", name)
+    return {modality.strip(): f"{kind}{colon}{located(model)}{mark}{options}"}
 
 
 def names(text: str) -> list[str]:
@@ -429,7 +438,10 @@ def _strategy(parser: argparse.ArgumentParser) -> None:
 
 def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--mllm", metavar="MODEL", help="embedded, none, a model's folder or hub name, or openai:MODEL@URL (also: MLLM_REC_MLLM)"
+        "--mllm",
+        type=located,
+        metavar="MODEL",
+        help="embedded, none, a model's folder or hub name, or openai:MODEL@URL (also: MLLM_REC_MLLM)",
     )
     parser.add_argument(
         "--adapter",

@@ -143,3 +143,24 @@ def test_interrupted(workspace, monkeypatch, capsys):
     monkeypatch.setattr("mllm_rec.pipeline.evaluate_workspace", stop)
     status, _, err = run(capsys, "evaluate", workspace.root)
     assert status == 130 and "goes on where it stopped" in err
+
+
+def test_what_is_named_by_a_path_is_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("models/vit", "cnn", "words.vec"):
+        (tmp_path / name).mkdir(parents=True)
+    said = ["image=models/vit?pca=8", "text=words.vec", "video=frames:models/vit?frames=3", "audio=org/model", "attributes=attributes"]
+    words = ["build", "demo", "--out", "w", "--mllm", "models/vit", *(part for one in said for part in ("--encoder", one))]
+    args = make_parser().parse_args(words)
+    here = str(tmp_path)
+    assert args.mllm == f"{here}/models/vit" and args.encoder == {
+        "image": f"{here}/models/vit?pca=8",
+        "text": f"{here}/words.vec",
+        "video": f"frames:{here}/models/vit?frames=3",
+        "audio": "org/model",
+        "attributes": "attributes",
+    }
+    args = make_parser().parse_args(["build", "demo", "--out", "w", "--mllm", "openai:m@http://h/v1", "--encoder", "image=cnn?width=8"])
+    assert args.mllm == "openai:m@http://h/v1" and args.encoder == {"image": "cnn?width=8"}
+    args = make_parser().parse_args(["build", "demo", "--out", "w", "--encoder", "image=mllm:models/vit"])
+    assert args.encoder == {"image": f"mllm:{here}/models/vit"}

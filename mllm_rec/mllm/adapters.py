@@ -22,7 +22,7 @@ def find_adapter(said: Path, roots: Sequence[Path] = ()) -> Path:
     found = next((place for place in places if (place / CONFIGURATION).exists()), None)
     if found is None:
         raise InputError(f"there is no adapter '{said}'; looked in {', '.join(map(str, places))} for {CONFIGURATION}")
-    return found
+    return found.resolve()
 
 
 def read_card(adapter: Path) -> dict[str, Any]:

@@ -99,8 +99,7 @@ def _encode(workspace: Workspace, catalog: Catalog, name: str, encoder: Encoder)
     with Store(workspace.root / "features" / "encoded.sqlite") as store:
         features = encoder.encode(catalog, store, progress=sys.stderr.isatty())
         inputs = encoder.inputs(catalog, store)[0] if encoder.trainable else None
-    for row, why in encoder.problems:
-        print(f"  {name}: item {catalog.item_ids[row]} has no {name} feature: {why}", file=sys.stderr)
+    say_problems(catalog, name, encoder)
     workspace.inputs(name).unlink(missing_ok=True)
     if features.present.any():
         if inputs is not None:
@@ -112,6 +111,12 @@ def _encode(workspace: Workspace, catalog: Catalog, name: str, encoder: Encoder)
     workspace.record(features={**workspace.manifest().get("features", {}), name: bool(features.present.any())})
     speed = f", {len(catalog) / seconds:,.0f} a second" if (seconds := perf_counter() - start) > 1 else ""
     print(f"  {name}: {int(features.present.sum())} of {len(catalog)} items, {features.width} numbers each{speed}", file=sys.stderr)
+
+
+def say_problems(catalog: Catalog, name: str, encoder: Encoder) -> None:
+    """Name the items that an encoder could not encode, and why, on standard error."""
+    for row, why in encoder.problems:
+        print(f"  {name}: item {catalog.item_ids[row]} has no {name} feature: {why}", file=sys.stderr)
 
 
 def save_inputs(inputs: np.ndarray, path: Path) -> None:

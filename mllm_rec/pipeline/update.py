@@ -26,7 +26,7 @@ from mllm_rec.encoders.store import Store
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.features import STATES
 from mllm_rec.pipeline.caption import recaption
-from mllm_rec.pipeline.encode import save_inputs
+from mllm_rec.pipeline.encode import save_inputs, say_problems
 from mllm_rec.pipeline.ingest import downloads_of, fetch_again, placed, save_log, with_parts
 from mllm_rec.pipeline.serve import SINCE
 from mllm_rec.pipeline.since import Forgotten, add, told
@@ -201,6 +201,7 @@ def _features(workspace: Workspace, catalog: Catalog, rows: np.ndarray) -> tuple
             try:
                 encoder = load_encoder(workspace.encoder(name), list(STATES.values()))
                 made[name] = made[name].replaced(rows, encoder.encode_new(some, store))
+                say_problems(some, name, encoder)
                 new = encoder.inputs(some, store)[0] if trainable else None
             except InputError as error:
                 print(f"  new items have no {name} feature: {error}", file=sys.stderr)
