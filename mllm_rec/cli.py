@@ -127,7 +127,7 @@ def update_command(args: argparse.Namespace) -> Answer:
     from mllm_rec.pipeline import Workspace, update
 
     workspace = Workspace.open(args.workspace)
-    return update(workspace, args.items, args.interactions, args.images, args.map, args.retrain, args.chroma, args.download)
+    return update(workspace, args.items, args.interactions, args.images, args.map, args.retrain, args.chroma, args.download, args.encoder)
 
 
 def forget_command(args: argparse.Namespace) -> Answer:
@@ -394,6 +394,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--map", type=pairs, action=Merge, default={}, metavar="FIELD=COLUMN,..", help="names of columns that the build did not have"
     )
     added.add_argument("--retrain", action="store_true", help="train every system again ('mllm-rec doctor W' says when it pays)")
+    _encoders(added)
     _chroma(added)
     _download(added)
     added = command("forget", forget_command, "example: mllm-rec forget shop 4711")

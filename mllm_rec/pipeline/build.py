@@ -125,6 +125,7 @@ def update(
     retrain: bool = False,
     chroma: str | None = None,
     download: bool = False,
+    encoders: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Take in new and changed items and new interactions: they answer at once, by their content.
 
@@ -133,10 +134,14 @@ def update(
         items, interactions, images, said, download: see ``take_in``.
         retrain: train every system again, with everything.
         chroma: see ``build``.
+        encoders: with ``retrain``, other encoders than those of the build, by modality; see ``named_encoders``.
 
     Raises:
         InputError: a file that can't be read or understood, or nothing to do.
     """
+    if encoders and not retrain:
+        raise InputError("--encoder goes with --retrain: systems have to be trained again to read other features")
+    changed = named_encoders(encoders or {})
     brought = items is not None or interactions is not None or download
     if not brought and not retrain:
         raise InputError("nothing to do: name --items FILE, --interactions FILE, --download or --retrain")
@@ -149,7 +154,9 @@ def update(
             manifest = workspace.manifest()
             adapters = [Path(folder) for folder in (manifest.get("captions") or {}).get("adapters", ())]
             caption(workspace, manifest.get("mllm"), adapters)
-            encode(workspace, named_encoders(manifest.get("encoders", {})))
+            kept = {name: said for name, said in manifest.get("encoders", {}).items() if name not in changed}
+            encode(workspace, {**named_encoders(kept), **changed})
+            workspace.record(encoders={**kept, **(encoders or {})})
             names = [name for name in SYSTEMS if workspace.seeds(name)]
             value["systems"] = trained(workspace, names, max((workspace.seeds(name) for name in names), default=1))
         index(workspace, chroma)

@@ -163,6 +163,16 @@ def test_figures_of_stale_runs_are_refused_until_retrained(own, tmp_path):
     assert shop.system.data.num_items == len(shop.catalog) == 121
 
 
+def test_other_encoders_come_with_training(own, tmp_path):
+    with pytest.raises(InputError, match="--encoder goes with --retrain"):
+        update(own, csv(tmp_path / "new.csv", [LANTERN]), encoders={"text": "tfidf?pca=8"})
+    update(own, csv(tmp_path / "new.csv", [LANTERN]), retrain=True, encoders={"text": "tfidf?pca=8"})
+    assert Features.load(own.feature("text")).width == 8 and own.manifest()["encoders"] == {"text": "tfidf?pca=8"}
+    update(own, retrain=True, encoders={"image": "statistics?pca=4"})
+    assert own.manifest()["encoders"] == {"text": "tfidf?pca=8", "image": "statistics?pca=4"}
+    assert ids(search(own, "zanzibar lantern"))[0] == "lantern-1" and Features.load(own.feature("image")).width == 4
+
+
 def test_a_build_of_the_same_files_keeps_what_came(own, shop_inputs, tmp_path):
     update(own, csv(tmp_path / "new.csv", [LANTERN]))
     value, _ = build(shop_inputs, own.root, systems=["popularity", "ease", "freedom"])
