@@ -16,9 +16,23 @@ from mllm_rec.data.files import atomic
 from mllm_rec.data.sparse import csr
 from mllm_rec.errors import InputError
 from mllm_rec.interaction.contents import Buffers, Contents
+from mllm_rec.interaction.fusion import products
 from mllm_rec.optimization.sampling import Batch
 
-__all__ = ["Batch", "Buffers", "Contents", "ItemToItem", "Query", "Recommender", "TopN", "create", "fold_in", "mean_of", "with_settings"]
+__all__ = [
+    "Batch",
+    "Buffers",
+    "Contents",
+    "ItemToItem",
+    "Query",
+    "Recommender",
+    "TopN",
+    "create",
+    "fold_in",
+    "mean_of",
+    "table",
+    "with_settings",
+]
 
 
 @dataclass(frozen=True)
@@ -51,12 +65,16 @@ class Recommender(nn.Module):
 
     A system names its paper in its module's docstring, its hyper-parameters in a nested frozen ``Settings``, and gives
     ``score`` (or a task's equivalent) and, where it is trained, ``loss``. Optional hooks, called by ``fit`` where a
-    system has them: ``begin_epoch(generator)``, ``solve()`` (closed forms, once, instead of epochs).
+    system has them: ``begin_epoch(generator)``; ``pretrain_loss(batch)``, minimized for ``settings.pretrain_epochs`` epochs before
+    ``loss``, and ``end_pretraining()`` between the two; ``solve()`` (closed forms, once, instead of epochs).
 
     Class attributes:
         trained: has parameters that ``fit`` trains by epochs; otherwise ``solve()`` finds its state in one go.
         personalized: scores depend on the user.
         multimodal: reads ``data.features``.
+        needs_features: cannot be without.
+        serves_content: scores follow from what the items look like; otherwise features take part in training alone.
+        by_user: an epoch is every user once rather than every interaction.
 
     Attributes:
         features, present: by modality what the data set brings; nothing where the system isn't multimodal.
@@ -67,6 +85,9 @@ class Recommender(nn.Module):
     trained: ClassVar[bool] = True
     personalized: ClassVar[bool] = True
     multimodal: ClassVar[bool] = False
+    needs_features: ClassVar[bool] = False
+    serves_content: ClassVar[bool] = True
+    by_user: ClassVar[bool] = False
     seed: int | None = None
 
     @dataclass(frozen=True)
@@ -78,6 +99,10 @@ class Recommender(nn.Module):
         self.data = data
         self.settings = settings if settings is not None else self.Settings()
         modalities = data.features if self.multimodal else {}
+        if self.needs_features and not modalities:
+            raise InputError(
+                f"{type(self).__name__} needs at least one feature of the items, and the data set has none; add one, or take 'lightgcn'"
+            )
         self.features = Buffers({name: torch.from_numpy(feature.values) for name, feature in modalities.items()})
         self.present = Buffers({name: torch.from_numpy(feature.present) for name, feature in modalities.items()})
         self.content = Contents(self.features, self.present, data.encodable)
@@ -148,11 +173,13 @@ class Recommender(nn.Module):
         """Inside the block no item has ``modality``."""
         kept = self.present[modality]
         self.present[modality] = torch.zeros_like(kept)
+        self.content.hidden.add(modality)
         self.forget_vectors()
         try:
             yield
         finally:
             self.present[modality] = kept
+            self.content.hidden.discard(modality)
             self.forget_vectors()
 
     def forget_vectors(self) -> None:
@@ -181,6 +208,11 @@ def create(system: type[Recommender], data: Dataset, settings: Any = None, seed:
     return created
 
 
+def table(rows: int, dim: int) -> nn.Parameter:
+    """``(rows, dim)`` free vectors, drawn after Glorot and Bengio (2010)."""
+    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, dim)))
+
+
 def with_settings(system: type[Recommender], changes: dict[str, Any]) -> Any:
     """The system's ``Settings`` with some values changed.
 
@@ -199,12 +231,23 @@ def with_settings(system: type[Recommender], changes: dict[str, Any]) -> Any:
 class TopN(Recommender):
     """Ranks items for users by the product of their vectors: give ``represent`` and ``loss``, and ``item_bias`` where there is one.
 
+    Where the score is no product, say ``product = False`` and give ``match``, and ``as_user`` where items' vectors are wider than users'.
     While serving, a user without history is the mean of the users who have one, and so is a request that says nothing.
     """
+
+    product: ClassVar[bool] = True
 
     def represent(self) -> tuple[Tensor, Tensor]:
         """Users ``(num_users, dim)`` and items ``(num_items, dim)``."""
         raise NotImplementedError
+
+    def match(self, user: Tensor, items: Tensor) -> Tensor:
+        """Scores ``(batch, num_items)`` of users ``(batch, dim)`` and items, either ``(num_items, dim)`` or ``(batch, num_items, dim)``."""
+        return products(user, items)
+
+    def as_user(self, items: Tensor) -> Tensor:
+        """The part of items' vectors that a user who likes them takes on, ``(num_items, dim)`` of users."""
+        return items
 
     def item_bias(self) -> Tensor | None:
         """``(num_items,)``, added to the score of each item for everyone."""
@@ -237,8 +280,10 @@ class TopN(Recommender):
                 self._serving[""] = torch.where(known[:, None], users, mean), items, self.item_bias()
         return self._serving[without]
 
-    def vectors(self) -> tuple[Tensor, Tensor]:
+    def vectors(self) -> tuple[Tensor, Tensor] | None:
         """Users and items whose products are the scores, ``(num_users, dim)`` and ``(num_items, dim)``; a bias is one more column."""
+        if not self.product:
+            return None
         users, items, bias = self.serving()
         if bias is not None:
             users, items = torch.cat([users, torch.ones_like(users[:, :1])], 1), torch.cat([items, bias[:, None]], 1)
@@ -246,33 +291,33 @@ class TopN(Recommender):
 
     @torch.no_grad()
     def score(self, query: Query) -> Tensor:
-        """Products of the user's vector and the items' vectors.
+        """How the user's vector and the items' vectors match.
 
         What was liked in this conversation is folded in: the mean of its item vectors, less half the mean of what was
         disliked, added to the known user's vector or instead of it.
         """
-        return self._products(self.serving(), query)
+        return self._matched(self.serving(), query)
 
     @torch.no_grad()
     def contributions(self, query: Query) -> dict[str, Tensor]:
         """What each modality and the log add to each score: leave one modality out, from vectors computed once."""
         score = self.score(query)
-        parts = {name: score - self._products(self.serving(name), query) for name in self.present}
+        parts = {name: score - self._matched(self.serving(name), query) for name in self.present}
         return {"log": score - sum(parts.values(), torch.zeros_like(score)), **parts}
 
-    def _products(self, vectors: tuple[Tensor, Tensor, Tensor | None], query: Query) -> Tensor:
+    def _matched(self, vectors: tuple[Tensor, Tensor, Tensor | None], query: Query) -> Tensor:
         users, items, bias = vectors
-        user = fold_in(items, query)
+        user = fold_in(self.as_user(items), query)
         if query.users is not None:
             user = user + users[query.users.to(users.device)]
         else:
             silent = ~(_said(query.liked, len(query)) | _said(query.disliked, len(query))).to(users.device)
             user = torch.where(silent[:, None], users[self.data.user_counts > 0].mean(0).nan_to_num(), user)
         if query.items is None:
-            scores = user @ items.T
+            scores = self.match(user, items)
             return scores if bias is None else scores + bias
         chosen = query.items.to(items.device)
-        scores = torch.einsum("bd,bcd->bc", user, items[chosen])
+        scores = self.match(user, items[chosen])
         return scores if bias is None else scores + bias[chosen]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 def row_starts(rows: Tensor, num_rows: int) -> Tensor:
     """Where each row begins among entries sorted by row, ``(num_rows + 1,)`` int64; the last is the number of entries."""
-    starts = torch.zeros(num_rows + 1, dtype=torch.int64)
+    starts = torch.zeros(num_rows + 1, dtype=torch.int64, device=rows.device)
     starts[1:] = torch.bincount(rows, minlength=num_rows).cumsum(0)
     return starts
 

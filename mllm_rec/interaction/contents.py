@@ -17,13 +17,13 @@ BLOCK = 1024
 
 
 class Buffers(nn.Module):
-    """Named constant tensors that follow their module to its device and are not saved with it."""
+    """Named constant tensors that follow their module to its device; saved with it only where ``saved`` says so."""
 
-    def __init__(self, tensors: dict[str, Tensor]):
+    def __init__(self, tensors: dict[str, Tensor], saved: bool = False):
         super().__init__()
         self.names = tuple(tensors)
         for name, tensor in tensors.items():
-            self.register_buffer(f"tensor_{name}", tensor, persistent=False)
+            self.register_buffer(f"tensor_{name}", tensor, persistent=saved)
 
     def __getitem__(self, name: str) -> Tensor:
         return getattr(self, f"tensor_{name}")
@@ -53,6 +53,9 @@ class Contents(nn.Module):
 
     Raises:
         InputError: an encodable modality has other rows than its feature.
+
+    Attributes:
+        hidden: modalities that are read as if no item had them.
     """
 
     def __init__(self, features: Buffers, present: Buffers, encodable: Mapping[str, Encodable]):
@@ -64,12 +67,15 @@ class Contents(nn.Module):
         self.widths = {name: values.shape[1] for name, values in features.items()}
         self.frozen = Buffers({name: fusion.unit_rows(x, present[name]) for name, x in features.items() if name not in trained})
         self.inputs = Buffers({name: torch.from_numpy(one.inputs) for name, one in trained.items()})
-        self.present = Buffers({name: present[name] for name in trained})
+        self.present = Buffers(dict(present.items()))
         self.encoders = nn.ModuleDict({name: copy.deepcopy(one.module) for name, one in trained.items()})
+        self.hidden: set[str] = set()
         self._chosen: Tensor | None = None
         self._kept: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Tensor:
+        if name in self.hidden:
+            return torch.zeros(len(self.present[name]), self.widths[name], device=self.present[name].device)
         if name not in self.encoders:
             return self.frozen[name]
         if name in self._kept:

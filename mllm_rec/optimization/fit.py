@@ -21,9 +21,14 @@ from mllm_rec.optimization.sampling import Batch, Triples
 
 
 class Trainable(Protocol):
-    """What the loop asks of a system; ``begin_epoch(generator)`` is called where there is one, ``solve()`` where it isn't trained."""
+    """What the loop asks of a system.
+
+    Called where there is one: ``begin_epoch(generator)``; ``pretrain_loss(batch)``, for the first ``settings.pretrain_epochs`` epochs, and
+    ``end_pretraining()`` after them; ``solve()`` where it isn't trained.
+    """
 
     trained: bool
+    by_user: bool
     settings: Any
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -65,7 +70,7 @@ class Run:
         best_epoch: the epoch whose state the system holds, from 1; 0 where it was solved.
         epochs: epochs trained.
         best: validation value of that epoch; None without validation.
-        history: per epoch ``{"epoch", "loss": {term: mean over batches}, "validation", "seconds"}``.
+        history: per epoch ``{"epoch", "loss": {term: mean over batches}, "validation", "seconds"}``; epochs of pretraining end with 0.
         parameters: numbers that were trained, or the size of what was solved.
         seconds: time taken, interruptions not counted.
         peak_memory: bytes at most in use, of the accelerator or else of this process.
@@ -84,6 +89,7 @@ class Run:
 class _Progress:
     """Where a training stands; everything but the system's and the optimizer's state."""
 
+    pretrained: int = 0
     epoch: int = 0
     best_epoch: int = 0
     best: float | None = None
@@ -143,7 +149,7 @@ def _train(system: Any, data: Dataset, validate: Callable[[Any], float] | None, 
 
     # sparse products are missing on Apple's GPUs
     accelerator = Accelerator(cpu=torch.backends.mps.is_available())
-    triples = Triples(data.edges, data.shape, settings.batch_size)
+    triples = Triples(data.edges, data.shape, settings.batch_size, system.by_user)
     system.to(accelerator.device)
     optimizer = _optimizer(system, settings)
     progress = _Progress()
@@ -154,18 +160,30 @@ def _train(system: Any, data: Dataset, validate: Callable[[Any], float] | None, 
     bar = tqdm(
         desc=type(system).__name__, total=settings.epochs, initial=progress.epoch, unit="epoch", leave=False, disable=None, file=sys.stderr
     )
+    pretraining = getattr(system.settings, "pretrain_epochs", 0)
+    while progress.pretrained < pretraining:
+        start = time.perf_counter()
+        progress.pretrained += 1
+        with _seeded(settings.seed, 0, accelerator.device, progress.pretrained) as generator:
+            terms = _epoch(system, system.pretrain_loss, triples, optimizer, accelerator, generator, progress.pretrained - pretraining)
+        if progress.pretrained == pretraining:
+            system.eval()
+            system.end_pretraining()
+            optimizer = _optimizer(system, settings)
+        _note(progress, progress.pretrained - pretraining, terms, None, time.perf_counter() - start)
+        if folder and accelerator.is_main_process:
+            folder.keep({"state": system.state(), "optimizer": optimizer.state_dict(), **vars(progress)})
+        bar.set_postfix({"pretraining": f"{progress.pretrained}/{pretraining}", "loss": f"{sum(terms.values()):.4f}"})
     while progress.epoch < settings.epochs and progress.waited < settings.patience:
         start = time.perf_counter()
         progress.epoch += 1
         with _seeded(settings.seed, progress.epoch, accelerator.device) as generator:
-            terms = _epoch(system, triples, optimizer, accelerator, generator, progress.epoch)
+            terms = _epoch(system, system.loss, triples, optimizer, accelerator, generator, progress.epoch)
         system.eval()
         due = validate and (progress.epoch % settings.validate_every == 0 or progress.epoch == settings.epochs)
         value = _validation(system, validate, progress.epoch) if validate and due else None
         _judge(progress, system, value, last=progress.epoch == settings.epochs, validated=validate is not None)
-        seconds = time.perf_counter() - start
-        progress.seconds += seconds
-        progress.history.append({"epoch": progress.epoch, "loss": terms, "validation": value, "seconds": seconds})
+        _note(progress, progress.epoch, terms, value, time.perf_counter() - start)
         if folder and accelerator.is_main_process:
             folder.keep({"state": system.state(), "optimizer": optimizer.state_dict(), **vars(progress)})
         bar.update()
@@ -179,6 +197,11 @@ def _train(system: Any, data: Dataset, validate: Callable[[Any], float] | None, 
     return Run(progress.best_epoch, progress.epoch, progress.best, progress.history, parameters, progress.seconds, peak)
 
 
+def _note(progress: _Progress, epoch: int, terms: dict[str, float], value: float | None, seconds: float) -> None:
+    progress.seconds += seconds
+    progress.history.append({"epoch": epoch, "loss": terms, "validation": value, "seconds": seconds})
+
+
 def _optimizer(system: Any, settings: FitSettings) -> torch.optim.Optimizer:
     """Adam, with a step size of its own for the encoders."""
     encoders = system.encoder_parameters()
@@ -190,7 +213,13 @@ def _optimizer(system: Any, settings: FitSettings) -> torch.optim.Optimizer:
 
 
 def _epoch(
-    system: Any, triples: Triples, optimizer: torch.optim.Optimizer, accelerator: Any, generator: torch.Generator, epoch: int
+    system: Any,
+    loss_of: Callable[[Batch], dict[str, Tensor]],
+    triples: Triples,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Any,
+    generator: torch.Generator,
+    epoch: int,
 ) -> dict[str, float]:
     """One pass; the mean of each loss term over batches."""
     system.train()
@@ -199,8 +228,8 @@ def _epoch(
     total: dict[str, Tensor] = {}
     batches = 0
     for batch in triples.epoch(generator):
-        terms = system.loss(batch.every(accelerator.num_processes, accelerator.process_index).to(accelerator.device))
-        loss = sum(terms.values())
+        terms = loss_of(batch.every(accelerator.num_processes, accelerator.process_index).to(accelerator.device))
+        loss: Tensor = sum(terms.values())  # type: ignore[assignment]
         if not torch.isfinite(loss):
             _name_broken(terms, epoch)
         optimizer.zero_grad(set_to_none=True)
@@ -248,9 +277,9 @@ def _name_broken(terms: dict[str, Tensor], epoch: int) -> None:
 
 
 @contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[torch.Generator]:
+def _seeded(seed: int, epoch: int, device: torch.device, *more: int) -> Iterator[torch.Generator]:
     """Chance that depends on seed and epoch alone, so that a run goes on as if it had not been interrupted."""
-    drawn, elsewhere = (int(word) for word in np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64) >> np.uint64(1))
+    drawn, elsewhere = (int(word) for word in np.random.SeedSequence([seed, epoch, *more]).generate_state(2, np.uint64) >> np.uint64(1))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(elsewhere)
         yield torch.Generator().manual_seed(drawn)

@@ -17,9 +17,27 @@ def bpr(user: Tensor, positive: Tensor, negative: Tensor, where: Tensor | None =
         Rendle et al. BPR. UAI 2009, sec. 4.1.
     """
     loss = -logsigmoid((user * (positive - negative)).sum(1))
-    if where is None:
-        return loss.mean()
-    return (loss * where).sum() / where.sum().clamp(min=1)
+    return loss.mean() if where is None else mean_where(loss, where)
+
+
+def ranking(positive: Tensor, negative: Tensor) -> Tensor:
+    """``bpr`` of scores: mean of ``-ln sigmoid(positive - negative)``, each ``(batch,)``; a scalar."""
+    return -logsigmoid(positive - negative).mean()
+
+
+def pointwise(positive: Tensor, negative: Tensor) -> Tensor:
+    """Binary cross-entropy of scores, the chosen against the others: mean of ``-ln sigmoid(positive) - ln sigmoid(-negative)``, a scalar.
+
+    Args:
+        positive: ``(batch,)``.
+        negative: ``(batch,)``.
+    """
+    return -(logsigmoid(positive) + logsigmoid(-negative)).mean()
+
+
+def mean_where(values: Tensor, where: Tensor) -> Tensor:
+    """Mean of the ``(batch,)`` values that count; zero where none does."""
+    return (values * where).sum() / where.sum().clamp(min=1)
 
 
 def l2(*vectors: Tensor) -> Tensor:

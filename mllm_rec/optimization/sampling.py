@@ -28,6 +28,14 @@ class Batch:
         """
         return embedding(self.users, users), embedding(self.positives, items), embedding(self.negatives, items)
 
+    def distinct(self) -> tuple[Tensor, Tensor]:
+        """The users and the positives, ascending and each once."""
+        return torch.unique(self.users), torch.unique(self.positives)
+
+    def candidates(self, count: int) -> Tensor:
+        """``(count, batch)`` items to choose the hardest negative from: each row's own, and those of the rows before it."""
+        return torch.stack([self.negatives.roll(step) for step in range(count)])
+
     def to(self, device: torch.device) -> "Batch":
         """The same triples on a device."""
         return Batch(self.users.to(device), self.positives.to(device), self.negatives.to(device))
@@ -77,12 +85,14 @@ class Triples:
         edges: ``(2, n)`` int64 training interactions; those of users who chose every item have no counterpart and are left out.
         shape: ``(num_users, num_items)``.
         batch_size: triples at a time.
+        by_user: each user once an epoch, with one interaction of theirs, rather than each interaction.
 
     Raises:
         InputError: no interaction can be compared with anything.
     """
 
-    def __init__(self, edges: Tensor, shape: tuple[int, int], batch_size: int):
+    def __init__(self, edges: Tensor, shape: tuple[int, int], batch_size: int, by_user: bool = False):
+        self.by_user = by_user
         self.negatives = Negatives(edges, shape)
         self.edges = edges[:, self.negatives.left[edges[0]] > 0]
         self.batch_size = batch_size
@@ -93,7 +103,13 @@ class Triples:
             )
 
     def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
-        """Every interaction once, in random order."""
-        for chosen in torch.randperm(self.edges.shape[1], generator=generator).split(self.batch_size):
+        """Every interaction once (``by_user``: every user), in random order."""
+        order = torch.randperm(self.edges.shape[1], generator=generator)
+        for chosen in (self._first_of_each_user(order) if self.by_user else order).split(self.batch_size):
             users, positives = self.edges[:, chosen]
             yield Batch(users, positives, self.negatives.draw(users, generator))
+
+    def _first_of_each_user(self, order: Tensor) -> Tensor:
+        users = self.edges[0, order]
+        first = torch.full((int(users.max()) + 1,), len(order)).scatter_reduce_(0, users, torch.arange(len(order)), "amin")
+        return order[first[first < len(order)].sort().values]

@@ -4,12 +4,40 @@ import difflib
 
 from mllm_rec.errors import InputError
 from mllm_rec.recommender import Recommender
+from mllm_rec.systems.topn.bm3 import BM3
 from mllm_rec.systems.topn.bpr import BPR
+from mllm_rec.systems.topn.dicer import DICER
+from mllm_rec.systems.topn.dmrl import DMRL
+from mllm_rec.systems.topn.dualgnn import DualGNN
 from mllm_rec.systems.topn.ease import EASE
 from mllm_rec.systems.topn.freedom import FREEDOM
+from mllm_rec.systems.topn.grcn import GRCN
+from mllm_rec.systems.topn.hcgcn import HCGCN
+from mllm_rec.systems.topn.iris import IRIS
 from mllm_rec.systems.topn.itemknn import ItemKNN
+from mllm_rec.systems.topn.lattice import LATTICE
 from mllm_rec.systems.topn.lightgcn import LightGCN
+from mllm_rec.systems.topn.macridvae import MacridVAE
+from mllm_rec.systems.topn.mario import MARIO
+from mllm_rec.systems.topn.mcln import MCLN
+from mllm_rec.systems.topn.mcptr import MCPTR
+from mllm_rec.systems.topn.mdr import MDR
+from mllm_rec.systems.topn.megcf import MEGCF
+from mllm_rec.systems.topn.mgat import MGAT
+from mllm_rec.systems.topn.mgcn import MGCN
+from mllm_rec.systems.topn.micro import MICRO
+from mllm_rec.systems.topn.mmgcl import MMGCL
+from mllm_rec.systems.topn.mmgcn import MMGCN
+from mllm_rec.systems.topn.mmssl import MMSSL
+from mllm_rec.systems.topn.mvbpr import MVBPR
+from mllm_rec.systems.topn.mvgae import MVGAE
+from mllm_rec.systems.topn.pamd import PAMD
+from mllm_rec.systems.topn.pmgcrn import PMGCRN
+from mllm_rec.systems.topn.pmgt import PMGT
 from mllm_rec.systems.topn.popularity import Popularity
+from mllm_rec.systems.topn.semmacridvae import SEMMacridVAE
+from mllm_rec.systems.topn.tesm import TESM
+from mllm_rec.systems.topn.tmfun import TMFUN
 from mllm_rec.systems.topn.vbpr import VBPR
 
 #: Every system by its name on the command line; a file of this package each.
@@ -21,6 +49,34 @@ SYSTEMS: dict[str, type[Recommender]] = {
     "lightgcn": LightGCN,
     "vbpr": VBPR,
     "freedom": FREEDOM,
+    "mmgcn": MMGCN,
+    "grcn": GRCN,
+    "dualgnn": DualGNN,
+    "mmgcl": MMGCL,
+    "mgat": MGAT,
+    "tesm": TESM,
+    "mgcn": MGCN,
+    "bm3": BM3,
+    "mmssl": MMSSL,
+    "lattice": LATTICE,
+    "micro": MICRO,
+    "hcgcn": HCGCN,
+    "pmgt": PMGT,
+    "tmfun": TMFUN,
+    "mario": MARIO,
+    "mvbpr": MVBPR,
+    "iris": IRIS,
+    "mcptr": MCPTR,
+    "pmgcrn": PMGCRN,
+    "megcf": MEGCF,
+    "mvgae": MVGAE,
+    "mcln": MCLN,
+    "dmrl": DMRL,
+    "macridvae": MacridVAE,
+    "semmacridvae": SEMMacridVAE,
+    "dicer": DICER,
+    "mdr": MDR,
+    "pamd": PAMD,
 }
 
 

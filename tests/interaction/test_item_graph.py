@@ -36,7 +36,7 @@ def test_three_items_by_hand():
 @pytest.mark.parametrize("block", [1, 40, 7 * 40, 2**24])
 def test_in_blocks_as_in_one(block, monkeypatch):
     values, present = features(3)
-    monkeypatch.setattr(bridge, "BLOCK", block)
+    monkeypatch.setattr("mllm_rec.interaction.bridge.item_graph.BLOCK", block)
     graph = bridge.item_item_graph(values, present, 5)
     assert torch.equal(graph.matrix.to_dense(), dense_form(values, present, 5))
     assert torch.equal(graph.transpose.to_dense(), dense_form(values, present, 5).T)

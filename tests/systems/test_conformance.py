@@ -79,7 +79,7 @@ def test_likes_and_dislikes_of_a_conversation_count(system):
 
 
 def test_cold_items_are_ranked_by_what_they_look_like(system):
-    only(system, multimodal=True)
+    only(system, multimodal=True, serves_content=True)
     lead = system.score(Query(USERS[:SIZE]))[:, COLD_EVEN] - system.score(Query(USERS[:SIZE]))[:, COLD_ODD]
     assert (lead[0::2] > 0).float().mean() > 0.9 and (lead[1::2] < 0).float().mean() > 0.9
 
@@ -87,6 +87,10 @@ def test_cold_items_are_ranked_by_what_they_look_like(system):
 def test_features_count_only_where_they_are_read(system, data):
     bare = checkerboard()
     bare.features = {}
+    if system.needs_features:
+        with pytest.raises(InputError, match=rf"{type(system).__name__} needs at least one feature"):
+            create(type(system), bare)
+        return
     with_features, without = (learn(type(system), source).score(Query(USERS)) for source in (data, bare))
     assert torch.equal(with_features, without) != system.multimodal
 
@@ -159,7 +163,7 @@ def test_contributions_add_up_to_the_score(system, data, kind, items):
 
 
 def test_each_modality_contributes_and_is_put_back(system, data):
-    only(system, multimodal=True)
+    only(system, multimodal=True, serves_content=True)
     before = system.score(Query(USERS))
     parts = system.contributions(Query(USERS))
     assert all(parts[name].abs().max() > 1e-3 for name in data.features)

@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.errors import InputError
 from mllm_rec.interaction import bridge, filtration, fusion
 from mllm_rec.optimization import losses
-from mllm_rec.recommender import Batch, TopN
+from mllm_rec.recommender import Batch, TopN, table
 
 
 class FREEDOM(TopN):
@@ -45,9 +45,8 @@ class FREEDOM(TopN):
     def __init__(self, data: Dataset, settings: Settings | None = None):
         super().__init__(data, settings)
         dim = self.settings.dim
-        self.users = nn.Parameter(nn.init.xavier_uniform_(torch.empty(data.num_users, dim)))
-        self.items = nn.Parameter(nn.init.xavier_uniform_(torch.empty(data.num_items, dim)))
-        self.projections = nn.ModuleDict({name: nn.Linear(width, dim, bias=False) for name, width in self.content.widths.items()})
+        self.users, self.items = table(data.num_users, dim), table(data.num_items, dim)
+        self.projections = fusion.projections(self.content.widths, dim)
         self.weights = self._modality_weights()
         self.item_graphs = {
             name: bridge.item_item_graph(values, self.present[name], self.settings.neighbors) for name, values in self.features.items()

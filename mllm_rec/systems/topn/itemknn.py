@@ -18,6 +18,7 @@ from scipy import sparse
 
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.sparse import csr
+from mllm_rec.interaction import bridge
 from mllm_rec.recommender import ItemToItem
 
 #: Items whose neighbors are sought at once.
@@ -54,7 +55,5 @@ class ItemKNN(ItemToItem):
         other = both.col != both.row + first
         row, column, count = both.row[other], both.col[other], both.data[other]
         similar = count / (length[row + first] * length[column] + self.settings.shrink)
-        order = np.lexsort((column, -similar, row))
-        rank = np.arange(len(order)) - np.searchsorted(row[order], row[order])
-        kept = order[rank < self.settings.neighbors]
+        kept, _ = bridge.strongest(row, column, similar, self.settings.neighbors)
         return sparse.csr_matrix((similar[kept].astype(np.float32), (row[kept], column[kept])), both.shape)

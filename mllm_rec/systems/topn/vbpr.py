@@ -46,17 +46,13 @@ class VBPR(TopN):
         )
         self.content_biases = nn.ParameterDict({name: torch.zeros(width) for name, width in self.content.widths.items()})
 
-    def seen(self) -> dict[str, Tensor]:
-        """Features by modality, ``(num_items, width)``; zero where missing."""
-        return {name: x * self.present[name][:, None] for name, x in self.content.items()}
-
     def represent(self) -> tuple[Tensor, Tensor]:
         """Factors from the log beside those of each modality."""
-        return self.users, torch.cat([self.items, *(x @ self.projections[name] for name, x in self.seen().items())], 1)
+        return self.users, torch.cat([self.items, *(x @ self.projections[name] for name, x in self.content.items())], 1)
 
     def item_bias(self) -> Tensor:
         """Bias from the log and from each modality."""
-        return sum((x @ self.content_biases[name] for name, x in self.seen().items()), self.biases)
+        return sum((x @ self.content_biases[name] for name, x in self.content.items()), self.biases)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Ranking and penalties."""

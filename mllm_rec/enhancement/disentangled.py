@@ -1,0 +1,128 @@
+"""Parts of a representation that say different things."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, normalize
+
+from mllm_rec.interaction.bridge import Links
+from mllm_rec.interaction.fusion import products
+
+
+def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Distance correlation of two samples, in [0, 1]; zero for independent ones; a scalar.
+
+    Quadratic in the rows: give it a batch.
+
+    Args:
+        x, y: ``(n, width)``, row by row of the same things.
+
+    Source:
+        Szekely, Rizzo and Bakirov. Measuring and testing dependence by correlation of distances. Annals of Statistics 2007, eq. 2.8-2.10.
+    """
+    return pairwise_distance_correlation([x, y])
+
+
+def pairwise_distance_correlation(parts: Sequence[Tensor]) -> Tensor:
+    """Sum of ``distance_correlation`` over all pairs of parts; each part's distances are computed once."""
+    centered = [_centered_distances(part) for part in parts]
+    spread = [matrix.pow(2).mean().clamp(min=1e-16).sqrt() for matrix in centered]
+    total = parts[0].new_zeros(())
+    for (a, of_a), (b, of_b) in combinations(zip(centered, spread, strict=True), 2):
+        shared = (a * b).mean().clamp(min=1e-16)
+        total = total + (shared / (of_a * of_b)).sqrt()
+    return total
+
+
+def _centered_distances(x: Tensor) -> Tensor:
+    """Distances between rows, less the means of both rows, plus the mean of all."""
+    squared = x.pow(2).sum(1)
+    distance = (squared[:, None] + squared - 2 * x @ x.T).clamp(min=1e-8).sqrt()
+    return distance - distance.mean(0) - distance.mean(1, keepdim=True) + distance.mean()
+
+
+class MacroMicro(nn.Module):
+    """The autoencoder of users over items and their prototypes: which prototype an item goes by, and a taste for each.
+
+    Args:
+        num_items: items of a row.
+        dim: width of items, prototypes and tastes.
+        hidden: width of the encoder's layer.
+        temperature: of both cosines (tau).
+
+    Source:
+        Ma et al. Learning Disentangled Representations for Recommendation. NeurIPS 2019, sec. 3.
+    """
+
+    def __init__(self, num_items: int, dim: int, hidden: int, temperature: float):
+        super().__init__()
+        self.temperature = temperature
+        self.first = nn.Linear(num_items, hidden)
+        self.second = nn.Linear(hidden, 2 * dim)
+
+    def assignment(self, items: Tensor, prototypes: Tensor) -> Tensor:
+        """``(.., factors)``: shares of each item, of ``items`` ``(.., dim)`` and ``prototypes`` ``(factors, dim)``."""
+        return (normalize(items, dim=-1) @ normalize(prototypes, dim=1).T / self.temperature).softmax(-1)
+
+    def tastes(self, rows: Links, share: Tensor, drop: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of each user's taste by factor, ``(users, factors, dim)`` each.
+
+        Args:
+            rows: from items to the users of whose histories they are.
+            share: of ``assignment``.
+            drop: share of the entries left out at random.
+        """
+        weights, found = self.first.weight.T.contiguous(), []
+        for part in share.T:
+            entry = rows.of_sources(part[:, None])
+            length = rows.sum(entry.pow(2), torch.ones_like(part[:, None])).clamp(min=1e-24).sqrt()
+            entry = dropout(entry / rows.of_targets(length), drop, drop > 0)
+            found.append(self.second((rows.sum(entry, weights) + self.first.bias).tanh()))
+        mean, log_variance = torch.stack(found, 1).chunk(2, dim=2)
+        return normalize(mean, dim=2), -log_variance
+
+    def match(self, user: Tensor, items: Tensor, prototypes: Tensor) -> Tensor:
+        """``ln sum_k c_ik exp(z_k . h_i / tau)``, ``(users, num_items)``.
+
+        Args:
+            user: ``(users, factors * dim)``, tastes.
+            items: ``(num_items, dim)``, or ``(users, num_items, dim)``, of each user's own.
+            prototypes: ``(factors, dim)``.
+        """
+        unit, share = normalize(items, dim=-1), self.assignment(items, prototypes)
+        found = [
+            products(taste, unit) / self.temperature + share[..., factor].log()
+            for factor, taste in enumerate(user.chunk(len(prototypes), 1))
+        ]
+        return torch.stack(found).logsumexp(0) if len(found) > 1 else found[0]
+
+    def loss(self, rows: Links, items: Tensor, prototypes: Tensor, drop: float, noise: float, kl_weight: float) -> dict[str, Tensor]:
+        """How badly histories are rebuilt, and how far the spread of tastes is from the prior's, by user.
+
+        Args:
+            rows: from items to the users of whose histories they are.
+            items: ``(num_items, dim)``.
+            prototypes: ``(factors, dim)``.
+            drop: share of the history left out at random.
+            noise: scale of the tastes' noise.
+            kl_weight: weight of the divergence.
+        """
+        mean, log_variance = self.tastes(rows, self.assignment(items, prototypes), drop)
+        tastes = mean + noise * torch.randn_like(mean) * (0.5 * log_variance).exp()
+        logits = self.match(tastes.flatten(1), items, prototypes)
+        chosen = logits[rows.targets, rows.sources].sum()
+        missed = (rows.degrees() * logits.logsumexp(1)).sum() - chosen
+        return {
+            "reconstruction": missed / rows.shape[0],
+            "kl": kl_weight * divergence(log_variance).sum(1).mean(),
+        }
+
+
+def divergence(log_variance: Tensor) -> Tensor:
+    """Divergence of the spread from that of the prior, summed over the last axis: ``(e^lv - lv - 1) / 2``.
+
+    The means lie on the unit sphere and are not drawn toward zero.
+    """
+    return 0.5 * (log_variance.exp() - log_variance - 1).sum(-1)
