@@ -66,7 +66,8 @@ class Recommender(nn.Module):
     A system names its paper in its module's docstring, its hyper-parameters in a nested frozen ``Settings``, and gives
     ``score`` (or a task's equivalent) and, where it is trained, ``loss``. Optional hooks, called by ``fit`` where a
     system has them: ``begin_epoch(generator)``; ``pretrain_loss(batch)``, minimized for ``settings.pretrain_epochs`` epochs before
-    ``loss``, and ``end_pretraining()`` between the two; ``solve()`` (closed forms, once, instead of epochs).
+    ``loss``, and ``end_pretraining()`` between the two; ``solve()`` (closed forms, once, instead of epochs). What is built of trained
+    parameters, like a learned graph, is built by ``rebuild()``: after each epoch, and when a state is restored.
 
     Class attributes:
         trained: has parameters that ``fit`` trains by epochs; otherwise ``solve()`` finds its state in one go.
@@ -74,6 +75,7 @@ class Recommender(nn.Module):
         multimodal: reads ``data.features``.
         needs_features: cannot be without.
         serves_content: scores follow from what the items look like; otherwise features take part in training alone.
+        cold_items: items that nobody chose are ranked by what they look like.
         by_user: an epoch is every user once rather than every interaction.
 
     Attributes:
@@ -87,6 +89,7 @@ class Recommender(nn.Module):
     multimodal: ClassVar[bool] = False
     needs_features: ClassVar[bool] = False
     serves_content: ClassVar[bool] = True
+    cold_items: ClassVar[bool] = True
     by_user: ClassVar[bool] = False
     seed: int | None = None
 
@@ -140,7 +143,11 @@ class Recommender(nn.Module):
                 f"this state does not fit {type(self).__name__} on {self.data.num_users} users and {self.data.num_items} items: {error}"
             ) from error
         self.content.forget()
+        self.rebuild()
         self.forget_vectors()
+
+    def rebuild(self) -> None:
+        """Build anew what follows from trained parameters but is constant within an epoch."""
 
     def save(self, path: Path) -> None:
         """Write the state as safetensors, system and settings in its metadata, atomically; same state, same bytes."""
@@ -255,6 +262,8 @@ class TopN(Recommender):
 
     def train(self, mode: bool = True) -> "TopN":
         """Switch between training and serving; vectors are computed anew after it."""
+        if not mode:
+            self.rebuild()
         self.forget_vectors()
         return super().train(mode)
 

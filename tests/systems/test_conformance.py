@@ -79,7 +79,7 @@ def test_likes_and_dislikes_of_a_conversation_count(system):
 
 
 def test_cold_items_are_ranked_by_what_they_look_like(system):
-    only(system, multimodal=True, serves_content=True)
+    only(system, multimodal=True, cold_items=True)
     lead = system.score(Query(USERS[:SIZE]))[:, COLD_EVEN] - system.score(Query(USERS[:SIZE]))[:, COLD_ODD]
     assert (lead[0::2] > 0).float().mean() > 0.9 and (lead[1::2] < 0).float().mean() > 0.9
 

@@ -153,16 +153,19 @@ def _entries(graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
     return rows, graph.matrix.col_indices(), graph.matrix.values()
 
 
-def scaled(graph: Graph, targets: Tensor, sources: Tensor) -> Graph:
+def scaled(graph: Graph, targets: Tensor, sources: Tensor, rows_to_one: bool = False) -> Graph:
     """The graph with each entry times the product of its ends' rows.
 
     Args:
         graph: ``(rows, columns)``.
         targets: ``(rows, dim)``.
         sources: ``(columns, dim)``.
+        rows_to_one: rows are divided by their sums.
     """
     row, column, value = _entries(graph)
     value = value * (targets[row] * sources[column]).sum(1)
+    if rows_to_one:
+        value = value / torch.bincount(row, value, minlength=graph.matrix.shape[0]).float()[row]
     shape = tuple(graph.matrix.shape)
     return Graph(csr(row, column, value, shape), csr(column, row, value, shape[::-1]))
 

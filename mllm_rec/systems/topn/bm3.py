@@ -28,6 +28,7 @@ from mllm_rec.recommender import Batch, TopN, table
 class BM3(TopN):
     multimodal = True
     serves_content = False
+    cold_items = False
 
     @dataclass(frozen=True)
     class Settings:

@@ -28,6 +28,7 @@ from mllm_rec.recommender import Batch, TopN, products, table
 
 class DMRL(TopN):
     multimodal = True
+    cold_items = False
     product = False
 
     @dataclass(frozen=True)

@@ -5,7 +5,8 @@ https://doi.org/10.1145/3503161.3548119
 
 Shared prototypes give each node shares ``q(v) = softmax_k(cos(e_v, c_k) / tau)``, kept for an epoch. A message inside cluster k counts by
 both ends' shares, so over all clusters a link weighs ``A_ui q(u) . q(i)``: ``C = sum_k diag(q_k) A diag(q_k)``. Users and items are
-means over hops of ``C``; an item adds the mean of its modalities' links ``S_m`` weighed alike. Users and items that
+means over hops of ``C``; an item adds the mean over its modalities' links ``S_m``,
+weighed alike to sum to one. Users and items that
 meet share clusters, ``-ln q(u) . q(i)``; the modalities of one item are drawn together (CLIP), and so are items of like behavior.
 
 Related: LightGCN is one cluster without item links; FREEDOM thins links by degree instead.
@@ -52,16 +53,16 @@ class HCGCN(TopN):
         self.item_graphs = nn.ModuleDict(
             {name: bridge.item_item_graph(x, self.present[name], self.settings.neighbors) for name, x in self.features.items()}
         )
-        self.begin_epoch()
+        self.rebuild()
 
     @torch.no_grad()
-    def begin_epoch(self, generator: torch.Generator | None = None) -> None:
+    def rebuild(self) -> None:
         """Assign users and items anew, and find which item behaves most like each."""
         of_users, of_items = self.shares(self.users), self.shares(self.items)
         nodes = torch.cat([of_users, of_items])
         self.cluster_graph = bridge.scaled(self.graph, nodes, nodes)
         self.item_cluster_graphs = nn.ModuleDict(
-            {name: bridge.scaled(graph, of_items, of_items) for name, graph in self.item_graphs.items()}
+            {name: bridge.scaled(graph, of_items, of_items, rows_to_one=True) for name, graph in self.item_graphs.items()}
         )
         everything = torch.ones(self.data.num_items, dtype=torch.bool, device=self.items.device)
         self.nearest = bridge.nearest(self.represent()[1], everything, 2)[1][:, -1]

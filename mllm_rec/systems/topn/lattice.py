@@ -44,9 +44,9 @@ class LATTICE(TopN):
         self.graphs = bridge.learned_item_graphs(self.features, self.present, self.content.widths, dim, neighbors, share)
         self.weights = nn.Parameter(torch.zeros(len(self.content)))
         self.graph = bridge.user_item_graph(data.edges, data.shape)
-        self.begin_epoch()
+        self.rebuild()
 
-    def begin_epoch(self, generator: torch.Generator | None = None) -> None:
+    def rebuild(self) -> None:
         """Find anew whom the learned part links."""
         for name, graph in self.graphs.items():
             graph.rebuild(self.content[name])

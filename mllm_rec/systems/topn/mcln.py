@@ -5,7 +5,7 @@ https://doi.org/10.1145/3539618.3591739
 
 ``e_u, e_i`` of LightGCN. An item's tokens are its ID and projected features, ``T = [e_i; W_m x_m]``. A block of counterfactual attention is
 ``T <- (softmax(Q K' / sqrt(d) - Q_c K_c' / sqrt(d))) V``, where c is an item that the user did not choose; the joint vector is
-``g = D [T] + b``. The score is ``e_u . (e_i + lambda sum_m W_m x_m + g)``. Serving and items not chosen subtract nothing.
+``g = D [T]``. The score is ``e_u . (e_i + lambda sum_m W_m x_m + g)``. Serving and items not chosen subtract nothing.
 
 Related: LightGCN is the first term; DMRL attends within factors.
 Differs from the paper: attention is among the tokens of one item (the released code attends across the batch, so that scores depend on who else is in
@@ -46,7 +46,7 @@ class MCLN(TopN):
             nn.ModuleDict({name: nn.Linear(dim, dim, bias=False) for name in ("query", "key", "value")})
             for _ in range(self.settings.attention_layers)
         )
-        self.dense = nn.Linear((1 + len(self.content)) * dim, dim)
+        self.dense = nn.Linear((1 + len(self.content)) * dim, dim, bias=False)
         self.graph = bridge.user_item_graph(data.edges, data.shape)
 
     def parts(self) -> tuple[Tensor, Tensor]:

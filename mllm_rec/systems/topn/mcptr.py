@@ -29,6 +29,7 @@ class MCPTR(TopN):
     multimodal = True
     needs_features = True
     serves_content = False
+    cold_items = False
 
     @dataclass(frozen=True)
     class Settings:

@@ -47,9 +47,9 @@ class MICRO(TopN):
         if len(self.content):
             self.attention = fusion.ModalityAttention(dim)
         self.graph = bridge.user_item_graph(data.edges, data.shape)
-        self.begin_epoch()
+        self.rebuild()
 
-    def begin_epoch(self, generator: torch.Generator | None = None) -> None:
+    def rebuild(self) -> None:
         """Find anew whom the learned part links."""
         for name, graph in self.graphs.items():
             graph.rebuild(self.content[name])

@@ -7,6 +7,8 @@ Per modality ``h_u = R W_m x``, ``h_i = R' h_u``. The links it predicts, each us
 ``E = LightGCN(e + eta norm(mean_m e^_m)) + gamma sum_m norm(h_m)``. A critic tells predicted rows, ``softmax(h_u . h_I)``, from observed
 ones, smoothed by Gumbel noise (Wasserstein with gradient penalty); the rows learn to pass. A contrast draws each user's ``e_m`` to ``E``.
 
+An item that nobody chose has no ``h``, so content cannot rank it.
+
 Related: LightGCN without modalities; LATTICE learns links between items rather than of users.
 Differs from the paper: the graphs are found anew once an epoch; the critic is one hidden layer of fixed width (the paper's grows with the
 square of the items), sees some users of each batch, and steps together with the generator, whose gradient is reversed; features are
@@ -33,6 +35,7 @@ SMOOTH = 5.0
 
 class MMSSL(TopN):
     multimodal = True
+    cold_items = False
 
     @dataclass(frozen=True)
     class Settings:
@@ -58,13 +61,13 @@ class MMSSL(TopN):
         self.projections = fusion.projections(self.content.widths, dim)
         if len(self.content):
             self.attention = nn.MultiheadAttention(dim, self.settings.heads, bias=False, batch_first=True)
-            self.critic = nn.Sequential(nn.Linear(data.num_items, hidden), nn.LeakyReLU(), nn.Linear(hidden, 1))
+            self.critic = nn.Sequential(nn.Linear(data.num_items, hidden), nn.LeakyReLU(), nn.Linear(hidden, 1, bias=False))
         self.graph = bridge.user_item_graph(data.edges, data.shape)
         self.histories = bridge.history_graph(data.edges, data.shape)
-        self.begin_epoch()
+        self.rebuild()
 
     @torch.no_grad()
-    def begin_epoch(self, generator: torch.Generator | None = None) -> None:
+    def rebuild(self) -> None:
         """Link each user anew with the items that each modality predicts."""
         self.modality_graphs, self.ways_back = nn.ModuleDict(), nn.ModuleDict()
         for name, (users, items) in self.modal().items():

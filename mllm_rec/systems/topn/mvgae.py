@@ -27,6 +27,7 @@ from mllm_rec.recommender import Batch, TopN, table
 
 class MVGAE(TopN):
     multimodal = True
+    cold_items = False
     needs_features = True
 
     @dataclass(frozen=True)

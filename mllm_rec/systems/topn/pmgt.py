@@ -32,6 +32,7 @@ class PMGT(TopN):
     multimodal = True
     needs_features = True
     serves_content = False
+    cold_items = False
 
     @dataclass(frozen=True)
     class Settings:

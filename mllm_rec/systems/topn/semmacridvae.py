@@ -27,6 +27,7 @@ class SEMMacridVAE(TopN):
     multimodal = True
     needs_features = True
     serves_content = False
+    cold_items = False
     by_user = True
     product = False
 
