@@ -10,11 +10,12 @@ from torch.nn.functional import dropout, normalize
 from mllm_rec.interaction.bridge import Links
 from mllm_rec.interaction.fusion import products
 
+#: Rows that a distance correlation is measured on, because it takes all their pairs.
+SAMPLE = 256
+
 
 def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
     """Distance correlation of two samples, in [0, 1]; zero for independent ones; a scalar.
-
-    Quadratic in the rows: give it a batch.
 
     Args:
         x, y: ``(n, width)``, row by row of the same things.
@@ -26,8 +27,8 @@ def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
 
 
 def pairwise_distance_correlation(parts: Sequence[Tensor]) -> Tensor:
-    """Sum of ``distance_correlation`` over all pairs of parts; each part's distances are computed once."""
-    centered = [_centered_distances(part) for part in parts]
+    """Sum of ``distance_correlation`` over all pairs of parts; each part's distances are computed once, on at most ``SAMPLE`` rows."""
+    centered = [_centered_distances(part[:SAMPLE]) for part in parts]
     spread = [matrix.pow(2).mean().clamp(min=1e-16).sqrt() for matrix in centered]
     total = parts[0].new_zeros(())
     for (a, of_a), (b, of_b) in combinations(zip(centered, spread, strict=True), 2):

@@ -20,7 +20,7 @@ from torch.nn.functional import embedding, leaky_relu
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.interaction import bridge, fusion
 from mllm_rec.optimization import losses
-from mllm_rec.recommender import Batch, Query, Recommender, entries, table
+from mllm_rec.recommender import Batch, Query, Recommender, entries, products, table
 
 
 class IRIS(Recommender):
@@ -51,18 +51,17 @@ class IRIS(Recommender):
         shared = torch.einsum("ab,bnd->nad", self.sharing, torch.stack(streams))
         return self.fuse(shared.flatten(1))
 
-    def attended(self, target: Tensor, history: Tensor, apart: Tensor) -> tuple[Tensor, Tensor]:
-        """``e^l`` and likeness of targets ``(..., dim)`` to items of a history ``(..., dim)``; nothing where both are the same item."""
-        strength = torch.einsum("...d,...d->...", self.relation(target), history) / self.settings.dim**0.5
-        return strength.clamp(max=30).exp() * apart, torch.einsum("...d,...d->...", target, history)
-
     def pair_scores(self, v: Tensor, rows: bridge.Links, items: Tensor) -> Tensor:
         """``(batch,)``: one item for each row of histories."""
-        owner, history = rows.targets, rows.sources
-        target = items[owner]
-        strength, alike = self.attended(embedding(target, v), embedding(history, v), target != history)
-        parts = rows.sum_of(torch.stack([strength * alike, strength], 1))
+        target = embedding(items, v)
+        apart = items[rows.targets] != rows.sources
+        strength = self.strength(rows.dot(self.relation(target), v)) * apart
+        parts = rows.sum_of(torch.stack([strength * rows.dot(target, v), strength], 1))
         return embedding(items, self.biases[:, None])[:, 0] + parts[:, 0] / parts[:, 1].clamp(min=1e-12).pow(self.settings.smoothing)
+
+    def strength(self, related: Tensor) -> Tensor:
+        """``e^l`` of ``R v_i . v_j``."""
+        return (related / self.settings.dim**0.5).clamp(max=30).exp()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The chosen against the others, and penalty."""
@@ -87,14 +86,13 @@ class IRIS(Recommender):
             self._vectors = self.represent()
         v = self._vectors
         owner, item, weight = self.said(query)
-        target = v if query.items is None else v[query.items][owner]
-        history = v[item]
         if query.items is None:
-            strength = (history @ self.relation(v).T / self.settings.dim**0.5).clamp(max=30).exp()
+            strength, alike = self.strength(v[item] @ self.relation(v).T), v[item] @ v.T
             strength[torch.arange(len(item)), item] = 0
-            alike = history @ target.T
         else:
-            strength, alike = self.attended(target, history[:, None], query.items[owner] != item[:, None])
+            target = query.items[owner]
+            strength = self.strength(products(v[item], self.relation(v[target]))) * (target != item[:, None])
+            alike = products(v[item], v[target])
         size = (len(query), strength.shape[1])
         total = torch.zeros(size).index_add_(0, owner, strength * alike * weight[:, None])
         whole = torch.zeros(size).index_add_(0, owner, strength * weight.abs()[:, None]).clamp(min=1e-12)
