@@ -43,7 +43,7 @@ def test_one_caption_moves_vector_neighbors_and_rank(shop_inputs, speak, tmp_pat
 
     Vectors are compared by their products with each other, for features made apart needn't have the same axes.
     """
-    monkeypatch.setattr("mllm_rec.pipeline.runs._fit_settings", lambda changes: FitSettings(epochs=12))
+    monkeypatch.setattr("mllm_rec.pipeline.runs.fit_settings", lambda changes: FitSettings(epochs=12))
     changed, seen = "H0007", []
     other = {"category": "rug", "color": "pink", "pattern": "zigzag", "shape": "oval", "material": "wool"}
     for said in ({}, {}, other):

@@ -70,7 +70,8 @@ class Run:
         best_epoch: the epoch whose state the system holds, from 1; 0 where it was solved.
         epochs: epochs trained.
         best: validation value of that epoch; None without validation.
-        history: per epoch ``{"epoch", "loss": {term: mean over batches}, "validation", "seconds"}``; epochs of pretraining end with 0.
+        history: per epoch ``{"epoch", "loss": {term: mean over batches}, "validation", "seconds"}``, and "watched" where
+            ``watch`` was given; epochs of pretraining end with 0.
         parameters: numbers that were trained, or the size of what was solved.
         seconds: time taken, interruptions not counted.
         peak_memory: bytes at most in use, of the accelerator or else of this process.
@@ -105,6 +106,7 @@ def fit(
     validate: Callable[[Any], float] | None = None,
     settings: FitSettings | None = None,
     out: Path | None = None,
+    watch: Callable[[Any], float] | None = None,
 ) -> Run:
     """Train a system; in the end it holds the state of its best epoch, on the CPU, ready to serve.
 
@@ -116,6 +118,7 @@ def fit(
         data: whose ``edges`` are learned.
         validate: value of a system, higher is better; the epoch with the highest is kept. None: the last epoch is kept.
         settings: how to train; None: the defaults.
+        watch: another value of a system, noted beside each validation and choosing nothing.
         out: folder for ``checkpoint.safetensors``, ``metrics.json`` and ``log.jsonl``; None: nothing is written.
 
     Raises:
@@ -127,7 +130,7 @@ def fit(
         system.load_state(folder.checkpoint)
         system.eval()
         return Run(**found)
-    run = _train(system, data, validate, settings, folder) if system.trained else _solve(system, validate)
+    run = _train(system, data, validate, settings, folder, watch) if system.trained else _solve(system, validate)
     if folder:
         folder.finish(system, asdict(run))
     return run
@@ -143,7 +146,14 @@ def _solve(system: Any, validate: Callable[[Any], float] | None) -> Run:
     return Run(0, 0, best, [], size, seconds, _peak_memory(torch.device("cpu")))
 
 
-def _train(system: Any, data: Dataset, validate: Callable[[Any], float] | None, settings: FitSettings, folder: RunFolder | None) -> Run:
+def _train(
+    system: Any,
+    data: Dataset,
+    validate: Callable[[Any], float] | None,
+    settings: FitSettings,
+    folder: RunFolder | None,
+    watch: Callable[[Any], float] | None,
+) -> Run:
     from accelerate import Accelerator
     from tqdm import tqdm
 
@@ -184,6 +194,8 @@ def _train(system: Any, data: Dataset, validate: Callable[[Any], float] | None, 
         value = _validation(system, validate, progress.epoch) if validate and due else None
         _judge(progress, system, value, last=progress.epoch == settings.epochs, validated=validate is not None)
         _note(progress, progress.epoch, terms, value, time.perf_counter() - start)
+        if watch and due:
+            progress.history[-1]["watched"] = _validation(system, watch, progress.epoch)
         if folder and accelerator.is_main_process:
             folder.keep({"state": system.state(), "optimizer": optimizer.state_dict(), **vars(progress)})
         bar.update()

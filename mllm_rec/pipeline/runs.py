@@ -65,7 +65,7 @@ class Runs:
         }
         own = {name: value for name, value in changes.items() if not name.startswith("fit.")}
         training = {name.removeprefix("fit."): value for name, value in changes.items() if name.startswith("fit.")}
-        return with_settings(system_class(system), own), _fit_settings(training)
+        return with_settings(system_class(system), own), fit_settings(training)
 
     def strategies(self, system: str) -> list[str]:
         """How a system is trained, as ``--strategy`` said."""
@@ -227,11 +227,16 @@ def parsed(system: str, said: Mapping[str, str]) -> dict[str, Any]:
             raise InputError(f"{name}={text}: wanted {'a number' if wanted in (int, float) else wanted.__name__}, like {known[name]}")
         values[name] = value
     with_settings(system_class(system), {name: value for name, value in values.items() if not name.startswith("fit.")})
-    _fit_settings({name.removeprefix("fit."): value for name, value in values.items() if name.startswith("fit.")})
+    fit_settings({name.removeprefix("fit."): value for name, value in values.items() if name.startswith("fit.")})
     return values
 
 
-def _fit_settings(changes: Mapping[str, Any]) -> FitSettings:
+def fit_settings(changes: Mapping[str, Any]) -> FitSettings:
+    """How to train, with some values changed.
+
+    Raises:
+        InputError: there is no such setting.
+    """
     known = [field.name for field in fields(FitSettings)]
     for name in changes:
         if name not in known or name == "seed":

@@ -1,6 +1,7 @@
 """The systems, by name: ``SYSTEMS`` is the one table."""
 
 import difflib
+import sys
 
 from mllm_rec.errors import InputError
 from mllm_rec.recommender import Recommender
@@ -90,3 +91,9 @@ def system_class(name: str) -> type[Recommender]:
         near = difflib.get_close_matches(name, SYSTEMS, n=1)
         raise InputError(f"'{name}' is not a system; " + (f"did you mean '{near[0]}'?" if near else f"there are {', '.join(SYSTEMS)}"))
     return SYSTEMS[name]
+
+
+def is_reconstructed(name: str) -> bool:
+    """Whether a system was built from an abstract rather than from its paper or code; its docstring then says what is ours."""
+    said = sys.modules[system_class(name).__module__].__doc__ or ""
+    return "(reconstructed" in said.partition("\n")[0]
