@@ -21,6 +21,8 @@ from mllm_rec.recommender import Query, Recommender
 
 #: Scores held at a time; bounds memory, and fits the cache.
 BLOCK = 2**21
+#: Training pairs of ``training_sample``.
+SAMPLED = 500
 
 
 def evaluate(system: Recommender, held_out: Tensor, seen: Tensor, ks: Sequence[int] = (10, 20), batch_size: int | None = None) -> Table:
@@ -111,6 +113,25 @@ def validator(held_out: Tensor, seen: Tensor, metric: str = "ndcg@20") -> Callab
     """
     _, k = metrics.parse(metric)
     return lambda system: evaluate(system, held_out, seen, ks=(k,)).mean(metric)
+
+
+def training_sample(edges: Tensor) -> tuple[Tensor, Tensor]:
+    """Some training pairs, one of a user, and all others: ranked as if the former had been held out, the same each time.
+
+    Their value beside that of the validation shows how far training has run ahead of what it can tell of other pairs.
+
+    Args:
+        edges: ``(2, n)`` the training pairs.
+
+    Returns:
+        ``(2, at most SAMPLED)`` and ``(2, the others)``, for ``validator``.
+    """
+    order = torch.randperm(edges.shape[1], generator=torch.Generator().manual_seed(0))
+    _, place = np.unique(edges[0, order].numpy(), return_index=True)
+    chosen = order[torch.from_numpy(np.sort(place)[:SAMPLED])]
+    rest = torch.ones(edges.shape[1], dtype=torch.bool)
+    rest[chosen] = False
+    return edges[:, chosen], edges[:, rest]
 
 
 def _pairs(system: Recommender, held_out: Tensor, seen: Tensor, ks: Sequence[int]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
