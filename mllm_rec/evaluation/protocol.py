@@ -70,8 +70,8 @@ def breakdown(
 def by_popularity(system: Recommender, held_out: Tensor, table: Table) -> dict[str, float]:
     """Recall of the held-out pairs by how popular their items were in training.
 
-    Items with training interactions are ordered by how many they have; "head" are those that together hold a third of the interactions,
-    the most popular first, "middle" the next third, "tail" the others; "unseen" have none.
+    Items are ordered by how many training interactions they have, the most popular first. Where an item's begin in the first third of
+    all these interactions it belongs to the "head", in the second to the "middle", in the last to the "tail"; "unseen" have none.
 
     Args:
         system: whose data set says how popular items are.
@@ -86,7 +86,7 @@ def by_popularity(system: Recommender, held_out: Tensor, table: Table) -> dict[s
     before = torch.zeros(len(counts), dtype=torch.float64).index_copy_(0, order, counts[order].cumsum(0) - counts[order].double())
     group = torch.where(counts == 0, 3, (before * 3 / max(1, int(counts.sum()))).long().clamp(max=2))
     lists = torch.from_numpy(table.lists[0].astype(np.int64))
-    owner = torch.searchsorted(torch.from_numpy(table.users), held_out[0])
+    owner = torch.searchsorted(torch.from_numpy(table.users), held_out[0].contiguous())
     found = (lists[owner] == held_out[1][:, None]).any(1)
     names, of_pair = ("head", "middle", "tail", "unseen"), group[held_out[1]]
     return {name: float(found[of_pair == place].double().mean()) for place, name in enumerate(names) if (of_pair == place).any()}

@@ -69,9 +69,8 @@ class Bench:
             how, parts = source.split, split(source.interactions, source.split)
             users = pd.unique(source.interactions.table["user_id"])
             data = Dataset(source.catalog.item_ids, users, parts.train, source.features)
-            found = cls(
-                name.replace(":", "-").replace("/", "-"), source.split_name, data, data.index(parts.validation), data.index(parts.test)
-            )
+            held = {part: data.index(getattr(parts, part)) for part in ("validation", "test")}
+            found = cls(Path(name.partition(":")[2] or name).name, source.split_name, data, held["validation"], held["test"])
         if how == "global-time":  # as in main_table
             found = replace(found, validation=_warm(data, found.validation), test=_warm(data, found.test))
         for part, pairs in (("validation", found.validation), ("test", found.test)):
