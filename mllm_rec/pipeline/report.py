@@ -230,7 +230,10 @@ def _plots(workspace: Workspace, shop: Shop, folder: Path) -> list[tuple[Path, s
     counts = np.bincount(shop.data.edges[1].numpy(), minlength=shop.data.num_items)
     found = []
     if any(line["validation"] is not None for run in histories.values() for line in run["history"]):
-        about = "NDCG@20 on the validation part, epoch by epoch; the dot is the epoch that was kept"
+        about = (
+            "NDCG@20 on the validation part, epoch by epoch; the dot is the epoch that was kept. Dashed: on a sample of the training "
+            "part, ranked as if it had been held out; the gap is what was learned by heart"
+        )
         found.append((_validation(histories, folder / "validation.png"), about))
     if histories:
         found.append((_loss(histories, folder / "loss.png"), "Training loss, as a share of that of the first epoch"))
@@ -244,10 +247,15 @@ def _validation(runs: dict[str, Any], path: Path) -> Path:
         for name, run in runs.items():
             lines = [line for line in run["history"] if line["validation"] is not None]
             drawn = axes.plot([line["epoch"] for line in lines], [line["validation"] for line in lines], label=name)
+            learned = [line for line in lines if "watched" in line]
+            axes.plot(
+                [line["epoch"] for line in learned], [line["watched"] for line in learned], "--", color=drawn[0].get_color(), alpha=0.6
+            )
             best = [line["validation"] for line in lines if line["epoch"] == run["best_epoch"]]
             axes.plot([run["best_epoch"]] * len(best), best, "o", color=drawn[0].get_color())
         axes.set_xlabel("epoch")
-        axes.set_ylabel("NDCG@20")
+        axes.set_ylabel("NDCG@20, logarithmic")
+        axes.set_yscale("log")
     return path
 
 

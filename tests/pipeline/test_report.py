@@ -72,6 +72,12 @@ def test_everything_is_in_it(own):
     assert any("liked" in text for text in page.text) and any(tag == "meta" and one.get("name") == "viewport" for tag, one in page.found)
 
 
+def test_every_curve_has_the_value_on_training_pairs_beside_that_of_validation(own):
+    history = json.loads((own.run("freedom", 0) / "metrics.json").read_text())["run"]["history"]
+    assert all(line["watched"] >= 0 for line in history) and history[-1]["watched"] > history[-1]["validation"]
+    assert any("Dashed: on a sample of the training part" in text for text in read(own.root / "report.html").text)
+
+
 def test_the_figures_are_those_of_evaluate(own):
     said = read(own.root / "report.html").text
     value, _ = evaluate_workspace(own, None, 1, "test", "train+validation", (10, 20))
