@@ -196,6 +196,13 @@ def compare_command(args: argparse.Namespace) -> Answer:
     return compare_systems(args.data, args.systems, args.seeds, tuned, args.results, args.out, args.baseline, args.jobs, args.only_done)
 
 
+def tune_command(args: argparse.Namespace) -> Answer:
+    """Search the settings of systems on validation, with the same budget for each; 'compare' then uses them."""
+    from mllm_rec.pipeline.tune import tune
+
+    return tune(args.data, args.systems, args.minutes, args.trials, args.results, args.jobs)
+
+
 def recommend_command(args: argparse.Namespace) -> Answer:
     """A list for one user, or for all."""
     from mllm_rec.pipeline import Workspace, recommend, recommend_all
@@ -566,6 +573,16 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--baseline", metavar="A", help="the system that the others are tested against (default: popularity)")
     added.add_argument("--only-done", action="store_true", help="train nothing: show what is there")
     added.add_argument("--out", type=Path, metavar="DIR", help="write table.md, table.json and index.html")
+    added = command(
+        "tune",
+        tune_command,
+        "What was found is RESULTS/DATA/SYSTEM/tuned.json; interrupted, the same command goes on where it stopped.\n"
+        "example: mllm-rec tune --data tiktok-va --systems lightgcn,freedom --minutes 10",
+    )
+    _bench(added)
+    added.add_argument("--systems", type=names, default=["all"], metavar="A,B", help="only these (default: all)")
+    added.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of training and validation for each system (default 10)")
+    added.add_argument("--trials", type=positive, metavar="N", help="at most N trainings of each (default: as many as there is time for)")
     added = command("ablate", ablate_command, "Interrupted, the same command goes on where it stopped.")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--systems", type=names, metavar="A,B", help="multimodal systems (default: all of them)")

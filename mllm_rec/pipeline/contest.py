@@ -60,15 +60,10 @@ def compare_systems(
     Raises:
         InputError: no such data, system or baseline, a named system needs features and there are none, or nothing came of any.
     """
-    every = systems is None or list(systems) == ["all"]
-    names = list(SYSTEMS) if every else list(dict.fromkeys(systems or ()))
-    for name in [*names, baseline or BASELINE]:
-        system_class(name)
+    system_class(baseline or BASELINE)
     bench = Bench.load(data)
-    lacking = [name for name in names if system_class(name).needs_features and not bench.data.features]
-    if lacking and not every:
-        raise InputError(f"'{lacking[0]}' needs at least one feature of the items, and '{data}' brings none; leave it out")
-    said = {name: tuned_settings(bench.name, name, results) if tuned else None for name in names if name not in lacking}
+    names, lacking = sufficient(bench, systems)
+    said = {name: tuned_settings(bench.name, name, results) if tuned else None for name in names}
     trials = [trial_of(name, said[name], seed) for name in said for seed in range(seeds)]
     found = gather(data, bench, trials, results, jobs, only_done)
     if not found.results:
@@ -82,6 +77,20 @@ def compare_systems(
         with atomic(out / "table.md") as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
     return value, text
+
+
+def sufficient(bench: Bench, systems: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The named systems, and none; or of all (None, ``["all"]``) those that the data suffice for, and those that need features.
+
+    Raises:
+        InputError: no such system, or a named one needs features and there are none.
+    """
+    every = systems is None or list(systems) == ["all"]
+    names = list(SYSTEMS) if every else list(dict.fromkeys(systems or ()))
+    lacking = [name for name in names if system_class(name).needs_features and not bench.data.features]
+    if lacking and not every:
+        raise InputError(f"'{lacking[0]}' needs at least one feature of the items, and {bench.name} brings none; leave it out")
+    return [name for name in names if name not in lacking], lacking
 
 
 def trial_of(system: str, found: Mapping[str, Any] | None, seed: int) -> Trial:

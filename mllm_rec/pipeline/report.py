@@ -254,8 +254,8 @@ def _validation(runs: dict[str, Any], path: Path) -> Path:
             best = [line["validation"] for line in lines if line["epoch"] == run["best_epoch"]]
             axes.plot([run["best_epoch"]] * len(best), best, "o", color=drawn[0].get_color())
         axes.set_xlabel("epoch")
-        axes.set_ylabel("NDCG@20, logarithmic")
-        axes.set_yscale("log")
+        axes.set_ylabel("NDCG@20, logarithmic above 0.01")
+        axes.set_yscale("symlog", linthresh=0.01)
     return path
 
 
