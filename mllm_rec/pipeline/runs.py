@@ -1,6 +1,7 @@
 """Third stage: systems trained on the training part, and the table that judges them."""
 
 import ast
+import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -253,7 +254,11 @@ def fit_settings(changes: Mapping[str, Any]) -> FitSettings:
     known = [field.name for field in fields(FitSettings)]
     for name in changes:
         if name not in known or name == "seed":
-            raise InputError(f"training has no setting 'fit.{name}'; it has {', '.join(f'fit.{one}' for one in known if one != 'seed')}")
+            near = difflib.get_close_matches(name, known, n=1)
+            there = f"it has {', '.join(f'fit.{one}' for one in known if one != 'seed')}"
+            raise InputError(
+                f"training has no setting 'fit.{name}'; " + (f"did you mean 'fit.{near[0]}'?" if near and near != ["seed"] else there)
+            )
     return replace(FitSettings(), **changes)
 
 

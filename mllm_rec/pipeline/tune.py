@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 import torch
+from filelock import FileLock
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
@@ -109,6 +110,12 @@ def searched(system: str) -> dict[str, BaseDistribution]:
 def tune_system(bench: Bench, system: str, minutes: float, trials: int | None, results: Path, cache: Path) -> dict[str, Any]:
     """Tune one system in this process; arguments as of ``tune``, and the folder from which an interrupted search goes on."""
     path = results / bench.name / system / "tuned.json"
+    (cache / bench.name / system).mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / bench.name / system / "tune.lock"):
+        return _found(bench, system, minutes, trials, path, cache)
+
+
+def _found(bench: Bench, system: str, minutes: float, trials: int | None, path: Path, cache: Path) -> dict[str, Any]:
     if path.exists():
         before = read_json(path)
         enough = before["budget"]["minutes"] >= minutes and (before["budget"]["trials"] or 10**9) >= (trials or 10**9)
@@ -156,7 +163,6 @@ def _study(bench: Bench, system: str, cache: Path) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     key = hashlib.blake2b(f"{bench.key} {_named(searched(system))}".encode(), digest_size=4).hexdigest()
     path = cache / bench.name / system / f"tune-{key}.sqlite"
-    path.parent.mkdir(parents=True, exist_ok=True)
     pruner = MedianPruner(n_startup_trials=STARTING, n_warmup_steps=SPARED)
     study = optuna.create_study(storage=f"sqlite:///{path}", study_name=system, direction="maximize", pruner=pruner, load_if_exists=True)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
