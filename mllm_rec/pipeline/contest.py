@@ -11,6 +11,7 @@ import numpy as np
 from mllm_rec.data.files import atomic, read_json, write_json
 from mllm_rec.errors import InputError
 from mllm_rec.evaluation import Table, compare, over_seeds
+from mllm_rec.pipeline.contest_page import write_page
 from mllm_rec.pipeline.processes import apart
 from mllm_rec.pipeline.results import Bench, Trial, code_of, read_result, result, table_of
 from mllm_rec.systems import SYSTEMS, is_reconstructed, system_class
@@ -71,11 +72,12 @@ def compare_systems(
         raise InputError(why or f"no result on '{data}' stands in {results} yet; run the same without --only-done")
     value = _value(bench, found, baseline, {name: one["data"] for name, one in said.items() if one})
     value["lacking"] = lacking
-    text = _text(bench, value)
+    text = _text(value)
     if out is not None:
         write_json(out / "table.json", value)
         with atomic(out / "table.md") as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
+        write_page(out / "index.html", value, found.results)
     return value, text
 
 
@@ -152,7 +154,9 @@ def _value(bench: Bench, found: Found, baseline: str | None, tuned: Mapping[str,
         row["popularity"] = {key: _mean([one["popularity"][key] for one in results]) for key in results[0]["popularity"]}
         row["changed"] = any(one.get("code", code_of(name)) != code_of(name) for one in results)
     ranked = sorted(rows.values(), key=lambda row: -row["metrics"][SHOWN[0]]["mean"])
-    return {**comparison, "data": bench.name, "users_of_data": bench.data.num_users, "systems": ranked, "failed": found.failed}
+    data = bench.data
+    size = {"users_of_data": data.num_users, "items": data.num_items, "interactions": data.edges.shape[1]}
+    return {**comparison, "data": bench.name, **size, "systems": ranked, "failed": found.failed}
 
 
 def _kept(one: Mapping[str, Any]) -> list[float | None]:
@@ -165,15 +169,15 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _text(bench: Bench, value: Mapping[str, Any]) -> str:
+def _text(value: Mapping[str, Any]) -> str:
     against = [f"to {value['baseline']}"] if value["baseline"] else []
     heads = ["system", *SHOWN, *against, "seeds", "settings", "head / middle / tail", "train / valid.", "parameters", "seconds", "MiB"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     lines += [f"| {' | '.join(_cells(row, bool(against)))} |" for row in value["systems"]]
-    data, first = bench.data, value["systems"][0]
+    users = value["systems"][0]["users"]
     notes = [
-        f"{bench.name}: {data.num_users} users, {data.num_items} items, {data.edges.shape[1]} training interactions; split {value['split']}, "
-        f"{value['mask']} masked, {first['users']} users ranked over all items; epoch and settings are chosen on validation.",
+        f"{value['data']}: {value['users_of_data']} users, {value['items']} items, {value['interactions']} training interactions; split "
+        f"{value['split']}, {value['mask']} masked, {users} users ranked over all items; epoch and settings are chosen on validation.",
         "[low, high]: 95 % bootstrap over users; ±: standard deviation over seeds; head / middle / tail: recall@20 of items by popularity in "
         "training, a third of the interactions each; train / valid.: ndcg@20 of the kept epoch on a sample of the training interactions and "
         "on validation; seconds: of a training with its validations, on one thread; (r): reconstructed from an abstract.",

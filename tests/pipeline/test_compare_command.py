@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from html_page import EVIL, read
 from small_bench import folder
 
 from mllm_rec.cli import main
@@ -16,6 +17,7 @@ from mllm_rec.evaluation import evaluate, over_seeds, paired_bootstrap, training
 from mllm_rec.optimization.fit import FitSettings, fit
 from mllm_rec.pipeline import contest
 from mllm_rec.pipeline.contest import compare_systems, trial_of
+from mllm_rec.pipeline.contest_page import write_page
 from mllm_rec.pipeline.results import Bench, Trial, code_of, read_result, result, table_of
 from mllm_rec.recommender import create
 from mllm_rec.systems import SYSTEMS
@@ -99,6 +101,35 @@ def test_what_is_missing_is_trained_and_what_fails_is_told(data, trained, tmp_pa
     assert "| ease |" in table and "bpr, seed 0, failed: loss term" in table
     (path,) = results.glob("toys/ease/*-0.json")
     assert 50 * 2**20 < read_result(path)["peak_memory"] < 2**31
+
+
+def test_the_page_holds_the_figures_and_needs_nothing_else(data, trained, tmp_path, capsys):
+    words = ["compare", "--data", data, "--systems", "popularity,lightgcn", "--seeds", "2", "--results", trained / "results", "--only-done"]
+    assert main([*map(str, words), "--out", str(tmp_path)]) == 0
+    value, page = read_json(tmp_path / "table.json"), read(tmp_path / "index.html")
+    for row in value["systems"]:
+        one = row["metrics"]["recall@20"]
+        assert f"{one['mean']:.4f} ±{one['spread']:.4f}" in page.text and f"{one['low']:.4f} to {one['high']:.4f}" in page.text
+        assert all(f"{share:.3f}" in page.text for share in row["popularity"].values())
+    best = value["systems"][0]
+    assert f": validation {best['validation']:.3f}, training {best['training']:.3f}" in page.text and "tuned on toys" in page.text
+    found = [attributes for tag, attributes in page.found if tag == "img"]
+    assert [one["alt"] for one in found] == [
+        "recall@20 against seconds of a training (1: at most 1)",
+        "recall@20 against peak memory, MiB",
+        f"curve of lightgcn, epoch {read_result(Trial('lightgcn', {}, SHORT).path(trained / 'results', Bench.load(data)))['epoch']} kept",
+    ]
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["curve-lightgcn.png", "peak_memory.png", "seconds.png"]
+
+
+def test_what_is_not_ours_is_escaped(data, trained, tmp_path):
+    value, _ = compare_systems(data, ["popularity", "lightgcn"], results=trained / "results", only_done=True)
+    found = {row["system"]: [read_result(next(trained.glob(f"results/toys/{row['system']}/*-0.json")))] for row in value["systems"]}
+    said = {**value, "data": EVIL, "split": EVIL, "failed": [{"system": EVIL, "seed": 0, "why": EVIL}]}
+    said["systems"] = [{**row, "tuned": EVIL, "settings": {EVIL: EVIL}} for row in value["systems"]]
+    write_page(tmp_path / "index.html", said, found)
+    page = read(tmp_path / "index.html")
+    assert any(EVIL in text for text in page.text)
 
 
 def test_another_setting_or_other_data_is_another_file(data, tmp_path):
