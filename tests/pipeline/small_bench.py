@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from mllm_rec.errors import InputError
+
 
 def folder(path, seed=0):
     """Even users like even items, odd ones odd; each has two items held out. Says its name as a source."""
@@ -15,3 +17,12 @@ def folder(path, seed=0):
     pd.DataFrame(rows, columns=["userID", "itemID", "x_label"]).to_csv(path / "toys.inter", sep="\t", index=False)
     np.save(path / "image_feat.npy", (np.arange(80)[:, None] % 2 + random.normal(0, 0.3, (80, 4))).astype(np.float32))
     return f"mmrec:{path}"
+
+
+def in_this_process(run, work, jobs):
+    """Stands for ``apart`` where what is tested is not the processes, which take seconds to begin."""
+    for name, arguments in work.items():
+        try:
+            yield name, run(*arguments)
+        except InputError as error:
+            yield name, error

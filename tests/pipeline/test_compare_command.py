@@ -1,6 +1,7 @@
 """``mllm-rec compare``: a file for each training, and the table that is made of them."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mllm_rec.optimization.fit import FitSettings, fit
 from mllm_rec.pipeline import contest
 from mllm_rec.pipeline.contest import compare_systems, trial_of
 from mllm_rec.pipeline.contest_page import write_page
+from mllm_rec.pipeline.processes import apart
 from mllm_rec.pipeline.results import Bench, Trial, code_of, read_result, result, table_of
 from mllm_rec.recommender import create
 from mllm_rec.systems import SYSTEMS
@@ -101,6 +103,11 @@ def test_what_is_missing_is_trained_and_what_fails_is_told(data, trained, tmp_pa
     assert "| ease |" in table and "bpr, seed 0, failed: loss term" in table
     (path,) = results.glob("toys/ease/*-0.json")
     assert 50 * 2**20 < read_result(path)["peak_memory"] < 2**31
+
+
+def test_a_process_that_dies_is_told_of():
+    ((name, error),) = apart(os._exit, {"one": (7,)}, 1)
+    assert name == "one" and isinstance(error, InputError) and "ended with status 7" in str(error)
 
 
 def test_the_page_holds_the_figures_and_needs_nothing_else(data, trained, tmp_path, capsys):

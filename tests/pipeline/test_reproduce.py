@@ -1,16 +1,18 @@
 """``mllm-rec reproduce``: experiment files, and what is wrong in them."""
 
+import functools
 import json
 import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
-from small_bench import folder
+from small_bench import folder, in_this_process
 
 from mllm_rec.cli import main
 from mllm_rec.data.files import read_json, write_json
 from mllm_rec.errors import InputError
+from mllm_rec.pipeline import contest
 from mllm_rec.pipeline.contest import compare_systems
 from mllm_rec.pipeline.reproduce import Experiment, reproduce, write_experiments
 from mllm_rec.pipeline.results import Bench, Trial, result
@@ -25,9 +27,11 @@ def run(tmp_path_factory):
     """The demo experiment, run by the command."""
     root = tmp_path_factory.mktemp("reproduced")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contest, "apart", in_this_process)
+        patch.setattr(Bench, "load", functools.cache(Bench.load))
         patch.chdir(root)
         assert main(["reproduce", str(DEMO), "--results", "results"]) == 0
-    return root / "results"
+        yield root / "results"
 
 
 def test_the_demo_experiment_comes_out_as_expected(run, capsys):

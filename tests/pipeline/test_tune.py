@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from small_bench import folder
+from small_bench import folder, in_this_process
 
 from mllm_rec.cli import main
 from mllm_rec.data.files import read_json
@@ -131,7 +131,8 @@ def test_the_space_follows_names_and_defaults():
 
 def test_the_command_tunes_what_compare_then_uses(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["--data", data, "--systems", "popularity,ease", "--results", "results", "--jobs", "2", "--json"]
+    monkeypatch.setattr(tuning, "apart", in_this_process)
+    words = ["--data", data, "--systems", "popularity,ease", "--results", "results", "--json"]
     assert main(["tune", *words, "--trials", "4"]) == 0
     popularity, ease = json.loads(capsys.readouterr().out)["systems"]
     assert popularity["trials"]["complete"] == 1 and not popularity["settings"]
