@@ -44,7 +44,7 @@ def tune(
 ) -> tuple[dict[str, Any], str]:
     """Search the settings of systems, each as long as every other, beginning with its defaults.
 
-    A trial is a training with seed 0; its value is the best validation. One that is worse than half of those before at the same epoch is
+    A trial is a training with seed 0, at least to its first validation; its value is the best validation. One that is worse than half of those before at the same epoch is
     stopped, and so is the one that runs when time is up; its value is then the best so far. What was found stands in
     ``RESULTS/DATA/SYSTEM/tuned.json``, where ``compare`` looks for it. Interrupted, the same call goes on with the trial it was at; a system
     that had as much already is not tuned again.
