@@ -15,7 +15,8 @@ from mllm_rec.optimization.strategies import STRATEGIES
 
 #: Names of encoders and models that are no files or folders, whatever lies in the folder one is in.
 NAMES = ("attributes", "tfidf", "minilm", "textcnn", "gru", "statistics", "cnn", "embedded", "none")
-#: What a command gives back: the value that --json prints, and the text that is printed otherwise.
+#: What a command gives back: the value that --json prints, and the text that is printed otherwise. Where the value has something under
+#: "failed", the exit status is 1.
 Answer = tuple[Any, str]
 
 START = """\
@@ -185,6 +186,34 @@ def ablate_command(args: argparse.Namespace) -> Answer:
     from mllm_rec.pipeline import Workspace, ablate
 
     return ablate(Workspace.open(args.workspace), args.systems, args.seeds)
+
+
+def compare_command(args: argparse.Namespace) -> Answer:
+    """Systems side by side on one data set: trains what is missing, tests all against one, and says what each costs."""
+    from mllm_rec.pipeline.contest import compare_systems
+
+    tuned = args.settings == "tuned"
+    where = {"results": args.results, "out": args.out, "jobs": args.jobs}
+    value, text = compare_systems(args.data, args.systems, args.seeds, tuned, baseline=args.baseline, only_done=args.only_done, **where)
+    if args.experiments:
+        from mllm_rec.pipeline.reproduce import write_experiments
+
+        write_experiments(args.data, value["systems"], args.experiments)
+    return value, text
+
+
+def tune_command(args: argparse.Namespace) -> Answer:
+    """Search the settings of systems on validation, with the same budget for each; 'compare' then uses them."""
+    from mllm_rec.pipeline.tune import tune
+
+    return tune(args.data, args.systems, args.minutes, args.trials, args.results, args.jobs)
+
+
+def reproduce_command(args: argparse.Namespace) -> Answer:
+    """Run an experiment file and fail where what comes lies outside of what it expects."""
+    from mllm_rec.pipeline.reproduce import reproduce
+
+    return reproduce(args.experiment, args.results, args.jobs)
 
 
 def recommend_command(args: argparse.Namespace) -> Answer:
@@ -415,6 +444,17 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--out", type=Path, metavar="FILE", help="item_id, field, value, confidence, source, conflict: .parquet or .csv")
 
 
+def _bench_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", required=True, metavar="D", help="a source (see 'mllm-rec build --help') or a workspace folder")
+
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--results", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="where the files are (default benchmarks/results)"
+    )
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes at a time (default 1)")
+
+
 def _encoders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
@@ -531,6 +571,47 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     added.add_argument("--ks", type=numbers, default=(10, 20), metavar="K,..", help="list lengths (default 10,20)")
 
+    added = command(
+        "compare",
+        compare_command,
+        "Each training is one small file under RESULTS; interrupted, or another day, the same command goes on where it stopped.\n"
+        "example: mllm-rec compare --data tiktok-va --systems all --seeds 3 --out build/tiktok",
+    )
+    _bench_data(added)
+    _bench(added)
+    added.add_argument("--systems", type=names, default=["all"], metavar="A,B", help="only these (default: all)")
+    added.add_argument("--seeds", type=positive, default=1, metavar="N", help="train each N times (default 1)")
+    added.add_argument(
+        "--settings",
+        choices=["tuned", "default"],
+        default="tuned",
+        help="those that 'mllm-rec tune' found, where it did (default), or none",
+    )
+    added.add_argument("--baseline", metavar="A", help="the system that the others are tested against (default: popularity)")
+    added.add_argument("--only-done", action="store_true", help="train nothing: show what is there")
+    added.add_argument("--out", type=Path, metavar="DIR", help="write table.md, table.json and index.html")
+    added.add_argument(
+        "--experiments", type=Path, metavar="DIR", help="write DIR/SYSTEM.toml, which 'mllm-rec reproduce' checks, for each system"
+    )
+    added = command(
+        "tune",
+        tune_command,
+        "What was found is RESULTS/DATA/SYSTEM/tuned.json; interrupted, the same command goes on where it stopped.\n"
+        "example: mllm-rec tune --data tiktok-va --systems lightgcn,freedom --minutes 10",
+    )
+    _bench_data(added)
+    _bench(added)
+    added.add_argument("--systems", type=names, default=["all"], metavar="A,B", help="only these (default: all)")
+    added.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of training and validation for each system (default 10)")
+    added.add_argument("--trials", type=positive, metavar="N", help="at most N trainings of each (default: as many as there is time for)")
+    added = command(
+        "reproduce",
+        reproduce_command,
+        "Trainings whose files are under RESULTS are read; --results ANOTHER_FOLDER trains anew.\n"
+        "example: mllm-rec reproduce experiments/freedom.toml",
+    )
+    added.add_argument("experiment", type=Path, metavar="FILE", help="TOML: data, system, seeds, [settings], [fit], [expected]")
+    _bench(added)
     added = command("ablate", ablate_command, "Interrupted, the same command goes on where it stopped.")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--systems", type=names, metavar="A,B", help="multimodal systems (default: all of them)")
@@ -590,13 +671,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        Exit status: 0 done, 1 an error that the message explains, 2 wrong usage, 130 interrupted.
+        Exit status: 0 done, 1 something failed and the message explains it, 2 wrong usage, 130 interrupted.
     """
     args = make_parser().parse_args(argv)
     try:
         value, text = args.run(args)
         print(json.dumps(value, ensure_ascii=False, default=str) if args.json else text, flush=True)
-        return 0
+        return 1 if isinstance(value, dict) and value.get("failed") else 0
     except KeyboardInterrupt:
         print("mllm-rec: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130

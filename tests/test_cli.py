@@ -8,7 +8,7 @@ import pytest
 from mllm_rec.cli import main, make_parser
 from mllm_rec.data.catalog import Catalog
 
-COMMANDS = ("build", "inspect", "systems", "train", "evaluate", "recommend", "explain", "chat", "doctor")
+COMMANDS = ("build", "inspect", "systems", "train", "evaluate", "compare", "recommend", "explain", "chat", "doctor")
 
 
 def run(capsys, *words):
@@ -60,6 +60,10 @@ def test_evaluate_says_split_and_mask_beside_the_figures(workspace, capsys):
     assert value["split"] == "global-time" and value["mask"] == "train+validation"
     assert {"recall@5", "ndcg@20", "coverage@20"} <= set(value["systems"][0]["metrics"])
     assert set(value["systems"][0]["metrics"]["recall@20"]) == {"mean", "low", "high"} and "seconds" in value["systems"][0]
+    popularity = next(row["popularity"] for row in value["systems"] if row["system"] == "popularity")
+    assert list(popularity)[:3] == ["head", "middle", "tail"] and popularity["head"] > popularity["tail"]
+    _, out, _ = run(capsys, "evaluate", workspace.root)
+    assert "by popularity of the item in training" in out and f"{popularity['head']:.4f}" in out.rpartition("by popularity")[2]
 
 
 def test_a_list_keeps_the_rules(workspace, capsys, tmp_path):

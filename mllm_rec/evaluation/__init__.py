@@ -1,7 +1,7 @@
 """Honest metrics: full ranking, everything seen masked, intervals over users, cold users and items apart."""
 
 from mllm_rec.evaluation.compare import Comparison, compare
-from mllm_rec.evaluation.protocol import breakdown, evaluate, main_table, validator
+from mllm_rec.evaluation.protocol import breakdown, by_popularity, evaluate, main_table, training_sample, validator
 from mllm_rec.evaluation.significance import Difference, holm, paired_bootstrap
 from mllm_rec.evaluation.table import Table, over_seeds
 
@@ -10,11 +10,13 @@ __all__ = [
     "Difference",
     "Table",
     "breakdown",
+    "by_popularity",
     "compare",
     "evaluate",
     "holm",
     "main_table",
     "over_seeds",
     "paired_bootstrap",
+    "training_sample",
     "validator",
 ]

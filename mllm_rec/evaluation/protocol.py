@@ -21,6 +21,8 @@ from mllm_rec.recommender import Query, Recommender
 
 #: Scores held at a time; bounds memory, and fits the cache.
 BLOCK = 2**21
+#: Training pairs of ``training_sample``.
+SAMPLED = 500
 
 
 def evaluate(system: Recommender, held_out: Tensor, seen: Tensor, ks: Sequence[int] = (10, 20), batch_size: int | None = None) -> Table:
@@ -68,8 +70,8 @@ def breakdown(
 def by_popularity(system: Recommender, held_out: Tensor, table: Table) -> dict[str, float]:
     """Recall of the held-out pairs by how popular their items were in training.
 
-    Items with training interactions are ordered by how many they have; "head" are those that together hold a third of the interactions,
-    the most popular first, "middle" the next third, "tail" the others; "unseen" have none.
+    Items are ordered by how many training interactions they have, the most popular first. Where an item's begin in the first third of
+    all these interactions it belongs to the "head", in the second to the "middle", in the last to the "tail"; "unseen" have none.
 
     Args:
         system: whose data set says how popular items are.
@@ -84,7 +86,7 @@ def by_popularity(system: Recommender, held_out: Tensor, table: Table) -> dict[s
     before = torch.zeros(len(counts), dtype=torch.float64).index_copy_(0, order, counts[order].cumsum(0) - counts[order].double())
     group = torch.where(counts == 0, 3, (before * 3 / max(1, int(counts.sum()))).long().clamp(max=2))
     lists = torch.from_numpy(table.lists[0].astype(np.int64))
-    owner = torch.searchsorted(torch.from_numpy(table.users), held_out[0])
+    owner = torch.searchsorted(torch.from_numpy(table.users), held_out[0].contiguous())
     found = (lists[owner] == held_out[1][:, None]).any(1)
     names, of_pair = ("head", "middle", "tail", "unseen"), group[held_out[1]]
     return {name: float(found[of_pair == place].double().mean()) for place, name in enumerate(names) if (of_pair == place).any()}
@@ -111,6 +113,25 @@ def validator(held_out: Tensor, seen: Tensor, metric: str = "ndcg@20") -> Callab
     """
     _, k = metrics.parse(metric)
     return lambda system: evaluate(system, held_out, seen, ks=(k,)).mean(metric)
+
+
+def training_sample(edges: Tensor) -> tuple[Tensor, Tensor]:
+    """Some training pairs, one of a user, and all others: ranked as if the former had been held out, the same each time.
+
+    Their value beside that of the validation shows how far training has run ahead of what it can tell of other pairs.
+
+    Args:
+        edges: ``(2, n)`` the training pairs.
+
+    Returns:
+        ``(2, at most SAMPLED)`` and ``(2, the others)``, for ``validator``.
+    """
+    order = torch.randperm(edges.shape[1], generator=torch.Generator().manual_seed(0))
+    _, place = np.unique(edges[0, order].numpy(), return_index=True)
+    chosen = order[torch.from_numpy(np.sort(place)[:SAMPLED])]
+    rest = torch.ones(edges.shape[1], dtype=torch.bool)
+    rest[chosen] = False
+    return edges[:, chosen], edges[:, rest]
 
 
 def _pairs(system: Recommender, held_out: Tensor, seen: Tensor, ks: Sequence[int]) -> tuple[Tensor, tuple[Tensor, Tensor]]:

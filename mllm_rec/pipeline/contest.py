@@ -1,28 +1,34 @@
-"""``mllm-rec compare`` and ``mllm-rec reproduce``: systems side by side on one data set, each training kept in a file of its own."""
+"""``mllm-rec compare``: systems side by side on one data set, each training kept in a file of its own."""
 
-import difflib
-import multiprocessing
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from mllm_rec.data.files import atomic, read_json, write_json
 from mllm_rec.errors import InputError
 from mllm_rec.evaluation import Table, compare, over_seeds
-from mllm_rec.pipeline.results import Bench, Trial, result, table_of
-from mllm_rec.pipeline.runs import parsed
+from mllm_rec.pipeline.contest_page import write_page
+from mllm_rec.pipeline.processes import apart
+from mllm_rec.pipeline.results import Bench, Trial, code_of, read_result, result, table_of
 from mllm_rec.systems import SYSTEMS, is_reconstructed, system_class
 
 #: Where results are kept if nothing else is said, and what an interrupted training goes on from.
 RESULTS, CACHE = Path("benchmarks/results"), Path("build/trainings")
-#: Metrics shown.
+#: Metrics shown; the systems are ordered by the first.
 SHOWN = ("recall@20", "ndcg@20")
+BASELINE = "popularity"
+
+
+@dataclass
+class Found:
+    """What came of the trainings: results by system in order of seeds, and why others failed."""
+
+    results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    failed: list[dict[str, Any]] = field(default_factory=list)
 
 
 def compare_systems(
@@ -32,7 +38,7 @@ def compare_systems(
     tuned: bool = True,
     results: Path = RESULTS,
     out: Path | None = None,
-    baseline: str = "popularity",
+    baseline: str | None = None,
     jobs: int = 1,
     only_done: bool = False,
 ) -> tuple[dict[str, Any], str]:
@@ -40,109 +46,122 @@ def compare_systems(
 
     Args:
         data: a source, ``mmrec:FOLDER``, or a workspace.
-        systems: which; None or ``["all"]``: all.
+        systems: which; None or ``["all"]``: all that the data suffice for.
         seeds: trainings of each.
         tuned: with the settings that ``tune`` found, where it did; else with the defaults.
         results: folder of the files, one for each training; a training that has one is not repeated.
         out: folder for ``table.md``, ``table.json`` and ``index.html``.
-        baseline: that the others are tested against.
+        baseline: that the others are tested against; None: popularity, where it is among them.
         jobs: trainings at a time, each a process of its own with one thread.
         only_done: leave out what isn't there yet.
 
     Returns:
-        A row of each system as JSON-like values, and the table as text.
+        A row of each system as JSON-like values, "failed" among them, and the table as text.
 
     Raises:
-        InputError: no such data, system or baseline, or nothing is there yet.
+        InputError: no such data, system or baseline, a named system needs features and there are none, or nothing came of any.
     """
-    names = list(SYSTEMS) if systems is None or list(systems) == ["all"] else list(systems)
-    for name in [*names, baseline]:
-        system_class(name)
+    system_class(baseline or BASELINE)
     bench = Bench.load(data)
-    names = [name for name in names if bench.data.features or not system_class(name).needs_features]
-    trials = [trial_of(bench, name, seed, tuned, results) for name in names for seed in range(seeds)]
+    names, lacking = sufficient(bench, systems)
+    said = {name: tuned_settings(bench.name, name, results) if tuned else None for name in names}
+    trials = [trial_of(name, said[name], seed) for name in said for seed in range(seeds)]
     found = gather(data, bench, trials, results, jobs, only_done)
-    if not found:
-        raise InputError(f"no result on '{data}' stands in {results} yet; run the same without --only-done")
-    value = _value(bench, found, baseline)
-    text = _text(bench, value)
+    if not found.results:
+        why = "; ".join(f"{one['system']}: {one['why']}" for one in found.failed)
+        raise InputError(why or f"no result on '{data}' stands in {results} yet; run the same without --only-done")
+    value = _value(bench, found, baseline, {name: one["data"] for name, one in said.items() if one})
+    value["lacking"] = lacking
+    text = _text(value)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         write_json(out / "table.json", value)
         with atomic(out / "table.md") as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
-        from mllm_rec.pipeline.contest_page import write_page
-
-        write_page(out / "index.html", value, found)
+        write_page(out / "index.html", value, found.results)
     return value, text
 
 
-def trial_of(bench: Bench, system: str, seed: int, tuned: bool, results: Path) -> Trial:
-    """A system with the settings that ``tune`` found, on this data or on what it was tuned on, or with its defaults."""
-    found = tuned_settings(bench.name, system, results) if tuned else None
-    own = {name: value for name, value in (found or {}).items() if not name.startswith("fit.")}
-    training = {name.removeprefix("fit."): value for name, value in (found or {}).items() if name.startswith("fit.")}
+def sufficient(bench: Bench, systems: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The named systems, and none; or of all (None, ``["all"]``) those that the data suffice for, and those that need features.
+
+    Raises:
+        InputError: no such system, or a named one needs features and there are none.
+    """
+    every = systems is None or list(systems) == ["all"]
+    names = list(SYSTEMS) if every else list(dict.fromkeys(systems or ()))
+    lacking = [name for name in names if system_class(name).needs_features and not bench.data.features]
+    if lacking and not every:
+        raise InputError(f"'{lacking[0]}' needs at least one feature of the items, and {bench.name} brings none; leave it out")
+    return [name for name in names if name not in lacking], lacking
+
+
+def trial_of(system: str, found: Mapping[str, Any] | None, seed: int) -> Trial:
+    """A system with the settings that ``tune`` found, or with its defaults."""
+    settings = found["settings"] if found else {}
+    own = {name: value for name, value in settings.items() if not name.startswith("fit.")}
+    training = {name.removeprefix("fit."): value for name, value in settings.items() if name.startswith("fit.")}
     return Trial(system, own, training, seed)
 
 
 def tuned_settings(data: str, system: str, results: Path) -> dict[str, Any] | None:
-    """What ``tune`` found of a system, on this data set or else on the one it was tuned on; None where it wasn't tuned."""
-    own = results / data / system / "tuned.json"
-    others = sorted(results.glob(f"*/{system}/tuned.json"))
-    path = own if own.exists() else next(iter(others), None)
-    return read_json(path)["settings"] if path else None
+    """What ``tune`` wrote of a system, on this data set or else on another; None where it wasn't tuned."""
+    paths = [results / data / system / "tuned.json", *sorted(results.glob(f"*/{system}/tuned.json"))]
+    return next((read_json(path) for path in paths if path.exists()), None)
 
 
-def gather(
-    data: str, bench: Bench, trials: Sequence[Trial], results: Path, jobs: int, only_done: bool = False
-) -> dict[str, list[dict[str, Any]]]:
-    """Results by system; what isn't there is trained, each in a process of its own, so that its peak memory is its own."""
-    missing = [trial for trial in trials if not trial.path(results, bench).exists()]
-    if missing and not only_done:
-        context = multiprocessing.get_context("spawn")
-        with (
-            ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool,
-            tqdm(total=len(missing), desc="trainings", unit="training", disable=None, file=sys.stderr) as bar,
-        ):
-            waiting = {pool.submit(_train, data, trial, results): trial for trial in missing}
-            for done in as_completed(waiting):
-                done.result()
-                trial = waiting[done]
-                print(f"  {trial.system}, seed {trial.seed}: done", file=sys.stderr)
-                bar.update()
-    found: dict[str, list[dict[str, Any]]] = {}
+def gather(data: str, bench: Bench, trials: Sequence[Trial], results: Path, jobs: int, only_done: bool = False) -> Found:
+    """What came of the trials; what isn't there is trained, and what fails keeps nothing else from it."""
+    found, why = Found(), {}
+    missing = {} if only_done else {trial.path(results, bench): trial for trial in trials if not trial.path(results, bench).exists()}
+    work = {path: (data, trial, results) for path, trial in missing.items()}
+    for done, (path, value) in enumerate(apart(_train, work, jobs), start=1):
+        came = value
+        if isinstance(value, InputError):
+            why[path] = str(value)
+            came = f"failed: {value}"
+        print(f"  {missing[path].system}, seed {missing[path].seed}: {came} ({done} of {len(missing)})", file=sys.stderr)
     for trial in trials:
         path = trial.path(results, bench)
-        if path.exists():
-            found.setdefault(trial.system, []).append(read_json(path))
+        if path in why:
+            found.failed.append({"system": trial.system, "seed": trial.seed, "why": why[path]})
+        elif path.exists():
+            found.results.setdefault(trial.system, []).append(read_result(path))
     return found
 
 
-def _train(data: str, trial: Trial, results: Path) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    result(Bench.load(data), trial, results, CACHE)
+def _train(data: str, trial: Trial, results: Path) -> str:
+    value = result(Bench.load(data), trial, results, CACHE)
+    return f"{SHOWN[0]} {value['test'][SHOWN[0]]:.4f}, {value['seconds']:.0f} s"
 
 
-def _value(bench: Bench, found: Mapping[str, list[dict[str, Any]]], baseline: str) -> dict[str, Any]:
-    tables: dict[str, Table] = {name: over_seeds([table_of(one) for one in results]) for name, results in found.items()}
-    asked = baseline if baseline in tables and len(tables) > 1 else None
-    comparison = compare(tables, bench.split, names=SHOWN, baseline=asked).to_dict()
+def _value(bench: Bench, found: Found, baseline: str | None, tuned: Mapping[str, str]) -> dict[str, Any]:
+    tables: dict[str, Table] = {name: over_seeds([table_of(one) for one in results]) for name, results in found.results.items()}
+    usual = BASELINE if BASELINE in tables and len(tables) > 1 else None
+    comparison = compare(tables, bench.split, names=SHOWN, baseline=baseline or usual).to_dict()
     rows = {row["system"]: row for row in comparison["systems"]}
-    for name, results in found.items():
+    for name, results in found.results.items():
         row = rows[name]
         row["seeds"] = len(results)
         row["reconstructed"] = is_reconstructed(name)
+        row["tuned"] = tuned.get(name)
         row["settings"] = {**results[0]["settings"], **{f"fit.{key}": value for key, value in results[0]["fit"].items()}}
         for metric in SHOWN:
             row["metrics"][metric]["spread"] = float(np.std([one["test"][metric] for one in results], ddof=1)) if len(results) > 1 else None
         for key in ("parameters", "seconds", "peak_memory", "epochs"):
             row[key] = float(np.mean([one[key] for one in results]))
         row["validation"] = _mean([next(iter(one["validation"].values())) for one in results])
+        row["training"] = _mean([_kept(one)[3] for one in results if one["curve"]])
         row["popularity"] = {key: _mean([one["popularity"][key] for one in results]) for key in results[0]["popularity"]}
+        row["changed"] = any(one.get("code", code_of(name)) != code_of(name) for one in results)
     ranked = sorted(rows.values(), key=lambda row: -row["metrics"][SHOWN[0]]["mean"])
-    return {**comparison, "data": bench.name, "users_of_data": bench.data.num_users, "systems": ranked}
+    data = bench.data
+    size = {"users_of_data": data.num_users, "items": data.num_items, "interactions": data.edges.shape[1]}
+    return {**comparison, "data": bench.name, **size, "systems": ranked, "failed": found.failed}
+
+
+def _kept(one: Mapping[str, Any]) -> list[float | None]:
+    """The point of the curve at the epoch that was kept."""
+    return next(point for point in one["curve"] if point[0] == one["epoch"])
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -150,91 +169,48 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _text(bench: Bench, value: Mapping[str, Any]) -> str:
-    heads = [*SHOWN, "seeds", "head / middle / tail", "parameters", "seconds", "MiB"]
-    lines = [f"| system | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for row in value["systems"]:
-        cells = []
-        for metric in SHOWN:
-            one, against = row["metrics"][metric], row.get("difference", {}).get(metric)
-            spread = "" if one["spread"] is None else f" ±{one['spread']:.4f}"
-            star = "*" if against and against["p"] < 0.05 else ""
-            cells.append(f"{one['mean']:.4f}{star}{spread} [{one['low']:.4f}, {one['high']:.4f}]")
-        parts = " / ".join(f"{row['popularity'][name]:.3f}" if name in row["popularity"] else "-" for name in ("head", "middle", "tail"))
-        name = row["system"] + (" (r)" if row["reconstructed"] else "")
-        cost = f"{row['parameters'] / 1e6:.2f} M | {row['seconds']:.0f} | {row['peak_memory'] / 2**20:.0f}"
-        lines.append(f"| {name} | {' | '.join(cells)} | {row['seeds']} | {parts} | {cost} |")
-    first = value["systems"][0]
+def _text(value: Mapping[str, Any]) -> str:
+    against = [f"to {value['baseline']}"] if value["baseline"] else []
+    heads = ["system", *SHOWN, *against, "seeds", "settings", "head / middle / tail", "train / valid.", "parameters", "seconds", "MiB"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines += [f"| {' | '.join(_cells(row, bool(against)))} |" for row in value["systems"]]
+    users = value["systems"][0]["users"]
     notes = [
-        f"{bench.name}: {bench.data.num_users} users, {bench.data.num_items} items, {bench.data.edges.shape[1]} training interactions; "
-        f"split {value['split']}, {value['mask']} masked, {first['users']} users ranked over all items; the epoch and the settings are chosen on "
-        "validation.",
+        f"{value['data']}: {value['users_of_data']} users, {value['items']} items, {value['interactions']} training interactions; split "
+        f"{value['split']}, {value['mask']} masked, {users} users ranked over all items; epoch and settings are chosen on validation.",
         "[low, high]: 95 % bootstrap over users; ±: standard deviation over seeds; head / middle / tail: recall@20 of items by popularity in "
-        "training, a third of the interactions each; (r): reconstructed from an abstract.",
+        "training, a third of the interactions each; train / valid.: ndcg@20 of the kept epoch on a sample of the training interactions and "
+        "on validation; seconds: of a training with its validations, on one thread; (r): reconstructed from an abstract.",
     ]
-    if value["baseline"]:
-        notes.append(f"*: differs from {value['baseline']}, p < 0.05 (paired bootstrap, Holm's correction).")
+    if against:
+        notes.append(f"to {value['baseline']}: difference in recall@20; *: p < 0.05 (paired bootstrap, Holm's correction).")
+    if value["lacking"]:
+        notes.append(f"Left out, for the data bring no features: {', '.join(value['lacking'])}.")
+    notes += [f"{one['system']}, seed {one['seed']}, failed: {one['why']}" for one in value["failed"]]
+    if changed := [row["system"] for row in value["systems"] if row["changed"]]:
+        notes.append(f"Measured with other code than there is now (remove their files to train anew): {', '.join(changed)}.")
     return "\n".join([*lines, "", *notes])
 
 
-def reproduce(path: Path, results: Path = RESULTS, jobs: int = 1) -> tuple[dict[str, Any], str, bool]:
-    """Run an experiment file and hold what comes against what it expects.
-
-    Args:
-        path: TOML with ``data``, ``system``, ``seeds``, ``[settings]``, ``[fit]`` and ``[expected]`` (a metric and its interval).
-        results: folder of the files, one for each training; a training that has one is not repeated.
-        jobs: trainings at a time.
-
-    Returns:
-        What came and what was expected, the same as text, and whether all lies within.
-
-    Raises:
-        InputError: the file is no such TOML, or names what isn't there.
-    """
-    said = _experiment(path)
-    bench = Bench.load(said["data"])
-    trials = [Trial(said["system"], said["settings"], said["fit"], seed) for seed in range(said["seeds"])]
-    found = gather(said["data"], bench, trials, results, jobs)[said["system"]]
-    rows, lines, kept = {}, [], True
-    for metric, (low, high) in said["expected"].items():
-        if metric not in found[0]["test"]:
-            raise InputError(f"{path}: [expected] names '{metric}'; there are {', '.join(found[0]['test'])}")
-        came = float(np.mean([one["test"][metric] for one in found]))
-        within = low <= came <= high
-        kept &= within
-        rows[metric] = {"came": came, "low": low, "high": high, "within": within}
-        lines.append(f"{metric}: {came:.4f}, expected {low:.4f} to {high:.4f}: {'as expected' if within else 'OUTSIDE'}")
-    return {"experiment": str(path), "system": said["system"], "metrics": rows, "within": kept}, "\n".join(lines), kept
-
-
-#: What an experiment file may hold.
-_KEYS = {"data": str, "system": str, "seeds": int, "settings": dict, "fit": dict, "expected": dict}
-
-
-def _experiment(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"there is no file {path}; experiments are TOML files like experiments/lightgcn.toml")
-    try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no TOML: {error}") from error
-    for key, value in said.items():
-        if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, n=1)
-            raise InputError(
-                f"{path}: there is no '{key}'" + (f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(_KEYS)}")
-            )
-        if not isinstance(value, _KEYS[key]):
-            raise InputError(f"{path}: '{key}' is {value!r}; wanted a {_KEYS[key].__name__}")
-    for key in ("data", "system", "expected"):
-        if key not in said:
-            raise InputError(f"{path} lacks '{key}'")
-    for metric, interval in said["expected"].items():
-        if not (isinstance(interval, list) and len(interval) == 2 and all(isinstance(end, int | float) for end in interval)):
-            raise InputError(f"{path}: [expected] '{metric}' is {interval!r}; wanted [low, high]")
-    said = {"seeds": 1, "settings": {}, "fit": {}, **said}
-    system_class(said["system"])
-    said["settings"] = parsed(said["system"], {name: repr(value) for name, value in said["settings"].items()})
-    training = parsed(said["system"], {f"fit.{name}": repr(value) for name, value in said["fit"].items()})
-    said["fit"] = {name.removeprefix("fit."): value for name, value in training.items()}
-    return said
+def _cells(row: Mapping[str, Any], compared: bool) -> list[str]:
+    """A row of the table."""
+    cells = [row["system"] + (" (r)" if row["reconstructed"] else "")]
+    for metric in SHOWN:
+        one = row["metrics"][metric]
+        spread = "" if one["spread"] is None else f" ±{one['spread']:.4f}"
+        cells.append(f"{one['mean']:.4f}{spread} [{one['low']:.4f}, {one['high']:.4f}]")
+    if compared:
+        found = row.get("difference", {}).get(SHOWN[0])
+        cells.append(f"{found['mean']:+.4f}{'*' if found['p'] < 0.05 else ''}" if found else "-")
+    parts = row["popularity"]
+    gap = [row["training"], row["validation"]]
+    return [
+        *cells,
+        str(row["seeds"]),
+        f"tuned ({row['tuned']})" if row["tuned"] else "default",
+        " / ".join(f"{parts[name]:.3f}" if name in parts else "-" for name in ("head", "middle", "tail")),
+        " / ".join("-" if one is None else f"{one:.3f}" for one in gap),
+        f"{row['parameters'] / 1e6:.2f} M",
+        f"{row['seconds']:.0f}",
+        f"{row['peak_memory'] / 2**20:.0f}",
+    ]

@@ -3,11 +3,9 @@
 One file that needs no other: pictures and plots are in it, nothing is fetched, nothing runs. The plots are PNG files beside it too.
 """
 
-import base64
 import io
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,9 @@ from mllm_rec.agent.session import Session
 from mllm_rec.data import pictures
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.features import Features
-from mllm_rec.data.files import atomic, read_json
+from mllm_rec.data.files import read_json
 from mllm_rec.errors import InputError
+from mllm_rec.pipeline.pages import data_url, figure, render
 from mllm_rec.pipeline.runs import evaluate_workspace
 from mllm_rec.pipeline.serve import open_shop
 from mllm_rec.pipeline.since import retraining_pays, told
@@ -39,7 +38,6 @@ TABLES = {
     "cold-user": "Users without a past",
     "cold-item": "Items that nobody liked before, ranked among all",
 }
-_INK = "#7d8590"  # readable on white and on black
 
 
 def report(workspace: Workspace, again: bool = True) -> tuple[dict[str, Any], str]:
@@ -64,11 +62,6 @@ def report(workspace: Workspace, again: bool = True) -> tuple[dict[str, Any], st
 
 
 def _write(workspace: Workspace, path: Path, folder: Path) -> None:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("mllm_rec.pipeline", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     shop = open_shop(workspace)
     manifest = workspace.manifest()
     log = pd.read_parquet(workspace.interactions)
@@ -85,7 +78,7 @@ def _write(workspace: Workspace, path: Path, folder: Path) -> None:
         "features": _features(workspace),
         "problems": _problems(workspace),
         "pictures": _pictures(shop.catalog),
-        "plots": [{"name": path.stem, "about": about, "url": _url(path.read_bytes(), "png")} for path, about in plots],
+        "plots": [{"name": path.stem, "about": about, "url": data_url(path.read_bytes(), "png")} for path, about in plots],
         "stale": told(manifest.get("since") or {}),
         "pays": retraining_pays(workspace),
         **_metrics(workspace, manifest),
@@ -94,8 +87,7 @@ def _write(workspace: Workspace, path: Path, folder: Path) -> None:
     }
     for old in set(folder.glob("*.png")) - {path for path, _ in plots}:
         old.unlink()
-    with atomic(path) as temporary:
-        temporary.write_text(environment.get_template("report.html").render(said), encoding="utf-8")
+    render("report.html", said, path)
 
 
 def _counts(catalog: Catalog, log: pd.DataFrame, manifest: dict[str, Any]) -> dict[str, str]:
@@ -216,11 +208,7 @@ def _thumbnail(path: Path | None) -> str:
         pictures.opened(path.read_bytes(), SIDE).save(file, "JPEG", quality=80)
     except (OSError, ValueError):
         return ""
-    return _url(file.getvalue(), "jpeg")
-
-
-def _url(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return data_url(file.getvalue(), "jpeg")
 
 
 def _plots(workspace: Workspace, shop: Shop, folder: Path) -> list[tuple[Path, str]]:
@@ -230,7 +218,10 @@ def _plots(workspace: Workspace, shop: Shop, folder: Path) -> list[tuple[Path, s
     counts = np.bincount(shop.data.edges[1].numpy(), minlength=shop.data.num_items)
     found = []
     if any(line["validation"] is not None for run in histories.values() for line in run["history"]):
-        about = "NDCG@20 on the validation part, epoch by epoch; the dot is the epoch that was kept"
+        about = (
+            "NDCG@20 on the validation part, epoch by epoch; the dot is the epoch that was kept. Dashed: on a sample of the training "
+            "part, ranked as if it had been held out; the gap is what was learned by heart"
+        )
         found.append((_validation(histories, folder / "validation.png"), about))
     if histories:
         found.append((_loss(histories, folder / "loss.png"), "Training loss, as a share of that of the first epoch"))
@@ -240,19 +231,24 @@ def _plots(workspace: Workspace, shop: Shop, folder: Path) -> list[tuple[Path, s
 
 
 def _validation(runs: dict[str, Any], path: Path) -> Path:
-    with _figure(path) as axes:
+    with figure(path) as axes:
         for name, run in runs.items():
             lines = [line for line in run["history"] if line["validation"] is not None]
             drawn = axes.plot([line["epoch"] for line in lines], [line["validation"] for line in lines], label=name)
+            learned = [line for line in lines if "watched" in line]
+            axes.plot(
+                [line["epoch"] for line in learned], [line["watched"] for line in learned], "--", color=drawn[0].get_color(), alpha=0.6
+            )
             best = [line["validation"] for line in lines if line["epoch"] == run["best_epoch"]]
             axes.plot([run["best_epoch"]] * len(best), best, "o", color=drawn[0].get_color())
         axes.set_xlabel("epoch")
-        axes.set_ylabel("NDCG@20")
+        axes.set_ylabel("NDCG@20, logarithmic above 0.01")
+        axes.set_yscale("symlog", linthresh=0.01)
     return path
 
 
 def _loss(runs: dict[str, Any], path: Path) -> Path:
-    with _figure(path) as axes:
+    with figure(path) as axes:
         for name, run in runs.items():
             whole = np.array([sum(line["loss"].values()) for line in run["history"]])
             axes.plot([line["epoch"] for line in run["history"]], whole / max(abs(whole[0]), 1e-12), label=name)
@@ -262,7 +258,7 @@ def _loss(runs: dict[str, Any], path: Path) -> Path:
 
 
 def _popularity(counts: np.ndarray, path: Path) -> Path:
-    with _figure(path, legend=False) as axes:
+    with figure(path, legend=False) as axes:
         liked = np.sort(counts)[::-1]
         axes.fill_between(np.arange(1, len(liked) + 1), liked, alpha=0.35, step="mid")
         axes.plot(np.arange(1, len(liked) + 1), liked)
@@ -271,25 +267,3 @@ def _popularity(counts: np.ndarray, path: Path) -> Path:
         axes.set_xlabel("item, by rank")
         axes.set_ylabel("interactions")
     return path
-
-
-@contextmanager
-def _figure(path: Path, legend: bool = True) -> Iterator[Any]:
-    """Axes to be drawn on inside the block; then the figure is written."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.6), dpi=150, facecolor="none", layout="constrained")
-    axes = figure.add_subplot(facecolor="none")
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(_INK)
-    axes.tick_params(colors=_INK, which="both")
-    axes.xaxis.label.set_color(_INK)
-    axes.yaxis.label.set_color(_INK)
-    axes.grid(color=_INK, alpha=0.25, linewidth=0.6)
-    yield axes
-    if legend:
-        axes.legend(frameon=False, labelcolor=_INK)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png")

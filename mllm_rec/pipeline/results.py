@@ -1,8 +1,13 @@
 """One small file for each training of a comparison: what was trained on what, how, and what came of it."""
 
+import ast
 import base64
 import hashlib
+import inspect
 import json
+import os
+import shutil
+import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from mllm_rec import __version__
@@ -22,8 +28,7 @@ from mllm_rec.data.files import read_json, write_json
 from mllm_rec.data.sources import load
 from mllm_rec.data.split import split
 from mllm_rec.errors import InputError
-from mllm_rec.evaluation import Table, evaluate, validator
-from mllm_rec.evaluation.protocol import by_popularity
+from mllm_rec.evaluation import Table, by_popularity, evaluate, training_sample, validator
 from mllm_rec.optimization.fit import FitSettings, fit
 from mllm_rec.pipeline.runs import CHOICE, fit_settings
 from mllm_rec.recommender import create, with_settings
@@ -33,8 +38,6 @@ from mllm_rec.systems import is_reconstructed, system_class
 KEPT = ("recall@20", "ndcg@20")
 #: List lengths.
 KS = (10, 20)
-#: Training interactions that are ranked to see how far training has run ahead of validation.
-WATCHED = 500
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,17 @@ class Bench:
 
         if (Path(name) / "manifest.json").exists():
             runs = Runs(Workspace.open(Path(name)))
-            found = cls(Path(name).resolve().name, runs.manifest["split"]["name"], runs.data, runs.held["validation"], runs.held["test"])
+            how, data, held = runs.how, runs.data, runs.held
+            found = cls(Path(name).resolve().name, runs.manifest["split"]["name"], data, held["validation"], held["test"])
         else:
             source = load(name)
-            parts = split(source.interactions, source.split)
+            how, parts = source.split, split(source.interactions, source.split)
             users = pd.unique(source.interactions.table["user_id"])
             data = Dataset(source.catalog.item_ids, users, parts.train, source.features)
-            found = cls(
-                name.replace(":", "-").replace("/", "-"), source.split_name, data, data.index(parts.validation), data.index(parts.test)
-            )
+            held = {part: data.index(getattr(parts, part)) for part in ("validation", "test")}
+            found = cls(Path(name.partition(":")[2] or name).name, source.split_name, data, held["validation"], held["test"])
+        if how == "global-time":  # as in main_table
+            found = replace(found, validation=_warm(data, found.validation), test=_warm(data, found.test))
         for part, pairs in (("validation", found.validation), ("test", found.test)):
             if not pairs.shape[1]:
                 raise InputError(f"'{name}' holds nothing out for {part}, so systems cannot be compared on it; take another split")
@@ -90,15 +95,6 @@ class Bench:
         data = Dataset.__new__(Dataset)
         data.__dict__.update({key: value for key, value in vars(self.data).items()}, features=dict(features))
         return Bench(name, self.split, data, self.validation, self.test)
-
-    def watched(self) -> tuple[Tensor, Tensor]:
-        """Some training interactions, one of a user, and all others: as if the former had been held out."""
-        order = torch.randperm(self.data.edges.shape[1], generator=torch.Generator().manual_seed(0))
-        _, place = np.unique(self.data.edges[0, order].numpy(), return_index=True)
-        chosen = order[torch.from_numpy(np.sort(place)[:WATCHED])]
-        rest = torch.ones(self.data.edges.shape[1], dtype=torch.bool)
-        rest[chosen] = False
-        return self.data.edges[:, chosen], self.data.edges[:, rest]
 
 
 @dataclass(frozen=True)
@@ -124,23 +120,29 @@ class Trial:
 def result(bench: Bench, trial: Trial, results: Path, cache: Path) -> dict[str, Any]:
     """What came of a trial: read where it stands already, else trained and written.
 
-    An interrupted training goes on from ``cache``. The epoch is chosen by ``ndcg@20`` on validation; test is measured once, in the end.
+    An interrupted training goes on from ``cache``, which is emptied in the end. The epoch is chosen by ``ndcg@20`` on validation; test is
+    measured once, in the end. Peak memory is the process's: for a figure of its own each training needs a process of its own.
     """
     path = trial.path(results, bench)
-    if path.exists():
-        return read_json(path)
+    folder = cache / bench.name / trial.system / path.stem
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not path.exists():
+            write_json(path, _measured(bench, trial, folder))
+        shutil.rmtree(folder, ignore_errors=True)
+    return read_result(path)
+
+
+def _measured(bench: Bench, trial: Trial, folder: Path) -> dict[str, Any]:
     settings = with_settings(system_class(trial.system), dict(trial.settings))
     training = replace(fit_settings(dict(trial.fit)), seed=trial.seed)
     system = create(system_class(trial.system), bench.data, settings, trial.seed)
-    folder = cache / bench.name / trial.system / path.stem
-    sample, others = bench.watched()
-    run = fit(
-        system, bench.data, validator(bench.validation, bench.data.edges, CHOICE), training, folder, validator(sample, others, CHOICE)
-    )
+    validate, watch = validator(bench.validation, bench.data.edges, CHOICE), validator(*training_sample(bench.data.edges), CHOICE)
+    run = fit(system, bench.data, validate, training, folder, watch)
     seen = torch.cat([bench.data.edges, bench.validation], 1)
     table = evaluate(system, bench.test, seen, KS)
     accuracy = [name for name in table.names if name.partition("@")[0] in ("recall", "ndcg", "coverage", "novelty")]
-    value = {
+    return {
         "data": bench.name,
         "data_key": bench.key,
         "split": bench.split,
@@ -162,11 +164,33 @@ def result(bench: Bench, trial: Trial, results: Path, cache: Path) -> dict[str, 
         "seconds": round(run.seconds, 2),
         "peak_memory": run.peak_memory,
         "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+        "code": code_of(trial.system),
         "versions": {"mllm-rec": __version__, "torch": torch.__version__},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, value)
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """What ``result`` wrote.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    try:
+        value = read_json(path)
+        table_of(value)
+    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        raise InputError(f"{path} is not what 'mllm-rec compare' wrote ({error!r}); remove it, and the training is repeated") from error
     return value
+
+
+def code_of(system: str) -> str:
+    """Hash of the code in a system's file, comments and docstrings left out; what it calls of other files isn't in it."""
+    tree = ast.parse(inspect.getsource(sys.modules[system_class(system).__module__]))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return hashlib.blake2b(ast.unparse(tree).encode(), digest_size=4).hexdigest()
 
 
 def table_of(value: Mapping[str, Any]) -> Table:
@@ -174,6 +198,11 @@ def table_of(value: Mapping[str, Any]) -> Table:
     values = {name: _unpacked(text) for name, text in value["per_user"].items()}
     users = np.arange(value["users"])
     return Table(users, values, np.zeros((1, len(users), 0), dtype=np.int32), 0, (), value["left_out"])
+
+
+def _warm(data: Dataset, pairs: Tensor) -> Tensor:
+    """Those of the pairs whose user has training interactions."""
+    return pairs[:, data.user_counts[pairs[0]] > 0]
 
 
 def _point(line: Mapping[str, Any]) -> list[float | None]:

@@ -1,6 +1,7 @@
 """Third stage: systems trained on the training part, and the table that judges them."""
 
 import ast
+import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -12,7 +13,7 @@ from torch import Tensor
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.interactions import Interactions
 from mllm_rec.errors import InputError
-from mllm_rec.evaluation import Table, breakdown, compare, main_table, over_seeds, validator
+from mllm_rec.evaluation import Table, breakdown, by_popularity, compare, main_table, over_seeds, training_sample, validator
 from mllm_rec.optimization.fit import FitSettings, Run, fit
 from mllm_rec.pipeline.since import demand_fresh
 from mllm_rec.pipeline.strategies import under_strategies
@@ -98,7 +99,8 @@ class Runs:
         validate = self.validator()
         if validate is None:
             training = replace(training, epochs=min(training.epochs, UNVALIDATED_EPOCHS))
-        return Trained(made, fit(made, made.data, validate, training, self.workspace.run(system, seed)))
+        watch = validator(*training_sample(made.data.edges), CHOICE) if validate else None
+        return Trained(made, fit(made, made.data, validate, training, self.workspace.run(system, seed), watch))
 
     def check(self, system: str) -> None:
         """Make a system with its settings and train it for one epoch, which nothing is kept of.
@@ -161,12 +163,14 @@ def evaluate_workspace(
     if not runs.held[part].shape[1]:
         raise InputError(f"nothing is held out for {part} in {workspace.root}: the log is too short to be split; bring more interactions")
     tables: dict[str, dict[str, Table]] = {}
-    seconds = {}
+    seconds, popularity = {}, {}
     with workspace.writing():
         for name in names:
             trained = [runs.train(name, seed) for seed in range(seeds)]
             found = [runs.tables(one.system, part, mask, ks) for one in trained]
             tables[name] = {key: over_seeds([table[key] for table in found]) for key in found[0]}
+            parts = [by_popularity(one.system, runs.held[part], table["all"]) for one, table in zip(trained, found, strict=True)]
+            popularity[name] = {key: sum(one[key] for one in parts) / seeds for key in parts[0]}
             seconds[name] = round(sum(one.run.seconds for one in trained) / seeds, 3)
     mask = "train" if part == "validation" else mask
     split = runs.manifest["split"]["name"]
@@ -176,11 +180,12 @@ def evaluate_workspace(
     comparison = compare(main, split, mask, shown, baseline)
     value: dict[str, Any] = {"part": part, "seeds": seeds, **comparison.to_dict()}
     for row in value["systems"]:
-        row["seconds"] = seconds[row["system"]]
+        row["seconds"], row["popularity"] = seconds[row["system"]], popularity[row["system"]]
         row["tables"] = {
             key: {"users": len(table), "metrics": table.to_dict()} for key, table in tables[row["system"]].items() if key != "all"
         }
-    return value, "\n\n".join([comparison.text(), *_apart(tables, main, split, mask, shown)])
+    by_group = _by_popularity(popularity, max(ks))
+    return value, "\n\n".join([comparison.text(), *_apart(tables, main, split, mask, shown), by_group])
 
 
 def _apart(tables: Mapping[str, Mapping[str, Table]], main: Mapping[str, Table], split: str, mask: str, shown: Sequence[str]) -> list[str]:
@@ -191,6 +196,15 @@ def _apart(tables: Mapping[str, Mapping[str, Table]], main: Mapping[str, Table],
         if found and any(len(table) != len(main[name]) or key == "cold-item" for name, table in found.items()):
             said.append(f"{title}:\n{compare(found, split, mask, shown).text()}")
     return said
+
+
+def _by_popularity(popularity: Mapping[str, Mapping[str, float]], k: int) -> str:
+    groups = list(next(iter(popularity.values())))
+    rows = [["system", *groups], *([name, *(f"{found[group]:.4f}" for group in groups)] for name, found in popularity.items())]
+    width = max(len(row[0]) for row in rows)
+    lines = ["  ".join([row[0].ljust(width), *(cell.ljust(6) for cell in row[1:])]).rstrip() for row in rows]
+    title = f"share of held-out pairs found in the first {k}, by popularity of the item in training (a third of the interactions each):"
+    return "\n".join([title, *lines])
 
 
 def _asked(workspace: Workspace, systems: Sequence[str] | None) -> list[str]:
@@ -240,7 +254,11 @@ def fit_settings(changes: Mapping[str, Any]) -> FitSettings:
     known = [field.name for field in fields(FitSettings)]
     for name in changes:
         if name not in known or name == "seed":
-            raise InputError(f"training has no setting 'fit.{name}'; it has {', '.join(f'fit.{one}' for one in known if one != 'seed')}")
+            near = difflib.get_close_matches(name, known, n=1)
+            there = f"it has {', '.join(f'fit.{one}' for one in known if one != 'seed')}"
+            raise InputError(
+                f"training has no setting 'fit.{name}'; " + (f"did you mean 'fit.{near[0]}'?" if near and near != ["seed"] else there)
+            )
     return replace(FitSettings(), **changes)
 
 

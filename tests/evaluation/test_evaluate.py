@@ -6,7 +6,7 @@ import torch
 from plain_evaluation import Fixed, evaluated, pairs, system
 
 from mllm_rec.errors import InputError
-from mllm_rec.evaluation import breakdown, evaluate, main_table, protocol, validator
+from mllm_rec.evaluation import breakdown, by_popularity, evaluate, main_table, protocol, training_sample, validator
 from mllm_rec.systems.topn.popularity import Popularity
 
 #: Three users, five items; the third user has nothing held out.
@@ -152,3 +152,42 @@ def test_scores_that_are_none_are_refused():
     wide.scores = torch.ones(3, 6)
     with pytest.raises(InputError, match=r"Fixed scored \(1, 6\); wanted \(1, 5\)"):
         evaluate(wide, pairs((0, 0)), pairs())
+
+
+def test_recall_by_popularity_by_hand():
+    # items have 3, 2, 1, 0, 0 and 0 training rows: a third of 6 each is {0}, {1}, {2} less what goes over; nobody knows 3, 4, 5
+    train = [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 2)]
+    scores = [[0, 0, 9, 8, 1, 2], [0, 0, 1, 2, 9, 8], [1, 9, 0, 0, 0, 8]]
+    held_out = pairs((0, 2), (0, 4), (1, 2), (1, 4), (2, 1), (2, 3))
+    one = system(scores, train)
+    found = by_popularity(one, held_out, evaluate(one, held_out, pairs(*train), ks=(2,)))
+    # before item 1 come 3 of 6 rows: the middle third; before item 2 come 5 of 6: the last
+    assert found == {"middle": 1.0, "tail": 0.5, "unseen": pytest.approx(1 / 3)}
+
+
+def test_recall_by_popularity_adds_up_to_all_hits():
+    for seed in range(4):
+        scores, train, _, test = random_case(seed)
+        one, held_out = system(scores, train), pairs(*test)
+        table = evaluate(one, held_out, pairs(*train), ks=(5,))
+        counts = np.bincount([item for _, item in train], minlength=23)
+        order = sorted(range(23), key=lambda item: (-counts[item], item))
+        group, before = {}, 0
+        for item in order:
+            group[item] = "unseen" if not counts[item] else ("head", "middle", "tail")[before * 3 // len(train)]
+            before += counts[item]
+        hits = {name: [] for name in ("head", "middle", "tail", "unseen")}
+        lists = dict(zip(table.users.tolist(), table.lists[0].tolist(), strict=True))
+        for user, item in test:
+            hits[group[item]].append(item in lists[user])
+        assert by_popularity(one, held_out, table) == {name: pytest.approx(np.mean(found)) for name, found in hits.items() if found}
+
+
+def test_a_sample_of_the_training_pairs(monkeypatch):
+    edges = pairs(*[(user, item) for user in range(30) for item in range(user % 7 + 1)])
+    sample, others = training_sample(edges)
+    assert sample.shape[1] == 30 and len(set(sample[0].tolist())) == 30  # one of each user
+    assert sorted([*map(tuple, sample.T.tolist()), *map(tuple, others.T.tolist())]) == sorted(map(tuple, edges.T.tolist()))
+    assert sample[1].max() > 0 and all(torch.equal(a, b) for a, b in zip((sample, others), training_sample(edges), strict=True))
+    monkeypatch.setattr(protocol, "SAMPLED", 10)
+    assert [part.shape[1] for part in training_sample(edges)] == [10, edges.shape[1] - 10]

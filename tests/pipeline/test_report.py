@@ -4,50 +4,15 @@ import html
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from html_page import EVIL, read
 from PIL import Image
 
 from mllm_rec.cli import main
 from mllm_rec.pipeline import Inputs, Workspace, build, evaluate_workspace, update
 from mllm_rec.pipeline.report import report
-
-EVIL = "<script>alert(1)</script><img src=http://evil.example/x.png onerror=alert(1)> \"' lamp"
-
-
-class Elements(HTMLParser):
-    """Every element with its attributes; text in between."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.found, self.open, self.text = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.found.append((tag, dict(attributes)))
-        if tag not in ("img", "meta", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if data.strip():
-            self.text.append(" ".join(data.split()))
-
-
-def read(path):
-    text = path.read_text(encoding="utf-8")
-    elements = Elements(text)
-    assert not elements.open and "<!doctype html>" in text
-    assert not [tag for tag, _ in elements.found if tag in ("script", "iframe", "link", "object", "form")]
-    for _, attributes in elements.found:
-        assert not [name for name in attributes if name.startswith("on")]
-        assert attributes.get("src", "data:image/").startswith("data:image/") and "href" not in attributes
-    assert "url(" not in text and "@import" not in text
-    return elements
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +35,12 @@ def test_everything_is_in_it(own):
     pictures = [one for tag, one in page.found if tag == "img"]
     assert len(pictures) >= 24 + 3 + 3 * 6 and all(one["alt"] for one in pictures)
     assert any("liked" in text for text in page.text) and any(tag == "meta" and one.get("name") == "viewport" for tag, one in page.found)
+
+
+def test_every_curve_has_the_value_on_training_pairs_beside_that_of_validation(own):
+    history = json.loads((own.run("freedom", 0) / "metrics.json").read_text())["run"]["history"]
+    assert all(line["watched"] >= 0 for line in history) and history[-1]["watched"] > history[-1]["validation"]
+    assert any("Dashed: on a sample of the training part" in text for text in read(own.root / "report.html").text)
 
 
 def test_the_figures_are_those_of_evaluate(own):
