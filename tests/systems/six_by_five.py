@@ -83,3 +83,47 @@ def centered(x, present):
     """Rows less the mean of the rows that are there, at length one."""
     x = (x - x[present].mean(0)) * present[:, None]
     return x / torch.where(present, x.norm(dim=1), 1)[:, None]
+
+
+def contents():
+    """What a system reads of each modality."""
+    return {name: centered(x, PRESENT[name]) for name, x in (("image", IMAGE), ("text", TEXT))}
+
+
+def both_ways(edges=LIKES):
+    """The links as one matrix over users, then items."""
+    none = torch.zeros(6, 6), torch.zeros(5, 5)
+    return torch.cat([torch.cat([none[0], edges], 1), torch.cat([edges.T, none[1]], 1)])
+
+
+def unit(rows):
+    """Rows at length one; a row of zeros stays."""
+    return rows / rows.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+
+
+def affine(layer, x, bias=True):
+    """``W x + b`` for each row; without ``bias`` the layer may have none."""
+    assert (layer.bias is not None) == bias
+    return x @ layer.weight.T + (layer.bias if bias else 0.0)
+
+
+def shares(links, logits):
+    """A softmax of each row's logits over what the row links to, by plain loops."""
+    found = torch.zeros(links.shape)
+    for row in range(len(links)):
+        linked = links[row].nonzero().flatten().tolist()
+        powers = [logits[row, other].exp() for other in linked]
+        for other, power in zip(linked, powers, strict=True):
+            found[row, other] = power / sum(powers)
+    return found
+
+
+def rank(users, items):
+    """BPR of the batch."""
+    return bpr(users[BATCH.users], items[BATCH.positives], items[BATCH.negatives])
+
+
+def penalty(system, *user_tables):
+    """``squared`` of the batch's rows of the ID tables, and of further tables of users."""
+    ids = system.users[BATCH.users], system.items[BATCH.positives], system.items[BATCH.negatives]
+    return squared(*ids, *(table[BATCH.users] for table in user_tables))
