@@ -1,19 +1,9 @@
 """The pieces that papers share, as dense algebra on the six users and five items of ``six_by_five``."""
 
 import torch
-from six_by_five import IMAGE, LIKES, PRESENT, TEXT, centered
-from torch.nn.functional import leaky_relu
+from six_by_five import IMAGE, PRESENT, TEXT, unit
 
 RAW = {"image": IMAGE, "text": TEXT}
-#: What systems read: rows centered, at length one, zero where missing.
-X = {name: centered(x, PRESENT[name]) for name, x in RAW.items()}
-
-
-def adjacency(likes=LIKES):
-    """Users first, both ways."""
-    a = torch.zeros(11, 11)
-    a[:6, 6:], a[6:, :6] = likes, likes.T
-    return a
 
 
 def inverse(degree, power=1.0):
@@ -32,10 +22,6 @@ def hops(a, x, layers):
     for _ in range(layers):
         found.append(a @ found[-1])
     return torch.stack(found)
-
-
-def unit(x):
-    return x / x.norm(dim=1, keepdim=True).clamp(min=1e-12)
 
 
 def cosines(a, b):
@@ -87,15 +73,6 @@ def attended(attention, stacked):
             a = torch.stack([(w @ stacked[m, row] + b).tanh() @ q for m in known]).softmax(0)
             out[row] = sum(share * stacked[m, row] for share, m in zip(a, known, strict=True))
     return out
-
-
-def linear(layer, x):
-    """``W x + b``, row by row."""
-    return x @ layer.weight.T + (0 if layer.bias is None else layer.bias)
-
-
-def lrelu(x):
-    return leaky_relu(x, 0.01)
 
 
 def distance_correlation(x, y):

@@ -105,19 +105,21 @@ class PMGT(TopN):
 
     def pretrain_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Neighbors are near and others are not; masked neighbors' features are rebuilt."""
-        items = torch.unique(batch.positives[self.contexts[batch.positives, 0] >= 0])
+        near = self.contexts[batch.positives, 0] >= 0
+        items, place, counts = torch.unique(batch.positives[near], return_inverse=True, return_counts=True)
         if not len(items):
             return {"graph": 0 * self.positions.sum(), "features": 0 * self.positions.sum()}
-        neighbors, others = self.contexts[items, 0], batch.negatives.repeat(2)[: len(items)]
-        own, near, far = self.encode(torch.cat([items, neighbors, others])).split([len(items), len(items), len(others)])
-        graph = -(logsigmoid(cosine_similarity(own, near)) + logsigmoid(-cosine_similarity(own, far))).mean()
+        first = place.argsort(stable=True)[counts.cumsum(0) - counts]
+        neighbors, others = self.contexts[items, 0], batch.negatives[near][first]
+        own, partner, other = self.encode(torch.cat([items, neighbors, others])).split(len(items))
+        graph = -(logsigmoid(cosine_similarity(own, partner)) + logsigmoid(-cosine_similarity(own, other))).mean()
         sequence = torch.cat([items[:, None], self.contexts[items]], 1)
         masked = (torch.rand(sequence.shape, device=items.device) < self.settings.mask_share) & (sequence >= 0)
         masked[:, 0] = False
         rebuilt, place = self.hidden(items, self.tokens(), masked)[masked], sequence[masked]
         missed = graph.new_zeros(())
         for name, x in self.content.items():
-            error = (self.decoders[name](rebuilt) - embedding(place, x)).pow(2).sum(1)
+            error = (self.decoders[name](rebuilt) - embedding(place, x)).pow(2).mean(1)
             missed = missed + losses.mean_where(error, self.present[name][place])
         return {"graph": graph, "features": missed}
 
