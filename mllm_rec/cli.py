@@ -602,7 +602,9 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _bench_data(added)
     _bench(added)
     added.add_argument("--systems", type=names, default=["all"], metavar="A,B", help="only these (default: all)")
-    added.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of training and validation for each system (default 10)")
+    added.add_argument(
+        "--minutes", type=float, default=10.0, metavar="M", help="processor time of training and validation for each system (default 10)"
+    )
     added.add_argument("--trials", type=positive, metavar="N", help="at most N trainings of each (default: as many as there is time for)")
     added = command(
         "reproduce",

@@ -44,15 +44,16 @@ def tune(
 ) -> tuple[dict[str, Any], str]:
     """Search the settings of systems, each as long as every other, beginning with its defaults.
 
-    A trial is a training with seed 0, at least to its first validation; its value is the best validation. One that is worse than half of those before at the same epoch is
-    stopped, and so is the one that runs when time is up; its value is then the best so far. What was found stands in
+    A trial is a training with seed 0, at least to its first validation; its value is the best validation. One that is worse than half of
+    those before at the same epoch is stopped, and so is the one that runs when time is up; its value is then the best so far. Time is that
+    of the processor, so that other work on the machine takes nothing from a system. What was found stands in
     ``RESULTS/DATA/SYSTEM/tuned.json``, where ``compare`` looks for it. Interrupted, the same call goes on with the trial it was at; a system
     that had as much already is not tuned again.
 
     Args:
         data: a source, ``mmrec:FOLDER``, or a workspace.
         systems: which; None or ``["all"]``: all that the data suffice for.
-        minutes: of training and validation for each system.
+        minutes: processor time of training and validation for each system.
         trials: at most so many of each; None: as many as the time suffices for.
         results: folder of the files.
         jobs: systems at a time, each a process of its own with one thread.
@@ -151,7 +152,7 @@ class _Judge:
         self.seen += 1
         self.best = max(self.best, value)
         self.trial.report(value, self.seen)
-        if time.perf_counter() > self.end:
+        if time.process_time() > self.end:
             raise _TimeIsUp
         if self.trial.should_prune():
             raise optuna.TrialPruned
@@ -181,7 +182,7 @@ def _try(study: optuna.Study, bench: Bench, system: str, budget: float) -> None:
     said = _rounded(trial.params)
     own = {name: value for name, value in said.items() if not name.startswith("fit.")}
     training = replace(fit_settings({name.removeprefix("fit."): value for name, value in said.items() if name.startswith("fit.")}), seed=0)
-    start = time.perf_counter()
+    start = time.process_time()
     judge = _Judge(validator(bench.validation, bench.data.edges, CHOICE), trial, start + budget - spent)
     state, how = TrialState.COMPLETE, "complete"
     try:
@@ -194,7 +195,7 @@ def _try(study: optuna.Study, bench: Bench, system: str, budget: float) -> None:
     except InputError as error:
         state = TrialState.FAIL
         how = f"failed: {error}"
-    trial.set_user_attr("seconds", time.perf_counter() - start)
+    trial.set_user_attr("seconds", time.process_time() - start)
     trial.set_user_attr("how", how)
     study.tell(trial, judge.best if state == TrialState.COMPLETE else None, state)
     best, done = _best(study), _done(study)
@@ -276,7 +277,7 @@ def _text(rows: Sequence[Mapping[str, Any]], lacking: Sequence[str], failed: Seq
     if rows:
         budget = rows[0]["budget"]
         most = f", at most {budget['trials']} trials" if budget["trials"] else ""
-        lines.append(f"\n{rows[0]['metric']} on validation; {budget['minutes']:g} minutes for each system{most}.")
+        lines.append(f"\n{rows[0]['metric']} on validation; {budget['minutes']:g} minutes of processor time for each system{most}.")
     if lacking:
         lines.append(f"Left out, for the data bring no features: {', '.join(lacking)}.")
     return "\n".join([*lines, *(f"{one['system']} failed: {one['why']}" for one in failed)])
