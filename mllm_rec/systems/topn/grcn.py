@@ -1,7 +1,7 @@
 """GRCN: find out which links are noise, and let the IDs travel over the others.
 
 Wei, Wang, Nie, He and Chua. Graph-Refined Convolutional Network for Multimedia Recommendation with Implicit Feedback.
-ACM MM 2020. https://arxiv.org/abs/2008.10294
+ACM MM 2020. https://arxiv.org/abs/2111.02036
 
 Per modality, ``z_i = norm(LReLU(W x_i))``, and a user's prototype is found by routing,
 ``p_u <- norm(p_u + sum_i softmax_i(p_u . z_i) z_i)``. Links get scores ``a^m_jv = softmax_j(z_v . z_j)`` and content

@@ -1,7 +1,7 @@
 """IRIS: items are recommended by what they have to do with each item of the history. (reconstructed)
 
 Lv, Song, Guo, Du and Guizani. Interest-Related Item Similarity Model Based on Multimodal Data for Top-N Recommendation. IEEE Access 2019.
-Entry 41 of the survey, https://arxiv.org/abs/2302.03883
+https://ieeexplore.ieee.org/document/8618448
 
 Streams ``s_m = LReLU(W_m x_m + b)`` and the ID's own, ``s_0 = e``, share what they know, ``t_a = sum_b C_ab s_b`` (a cross-stitch), and are fused,
 ``v = F [t_0 | t_1 | ..]``. The history attends to the target: ``a_ij = e^{l_ij} / (sum_j' e^{l_ij'})^beta``, ``l_ij = R v_i . v_j / sqrt(d)``,

@@ -1,7 +1,7 @@
 """MCPTR: pretrain users and items from modalities and co-choice graphs, then fine-tune a recommender from there. (reconstructed)
 
 Liu, Ma, Schubert, Ouyang and Xiong. Multi-Modal Contrastive Pre-training for Recommendation. ICMR 2022.
-Entry 40 of the survey, https://arxiv.org/abs/2302.03883
+https://doi.org/10.1145/3512527.3531378
 
 Items chosen by the same users are linked, ``B_I``, and users who chose the same items, ``B_U``. Within a modality ``h_m = z_m + B_I z_m``,
 ``z_m = W_m x_m``, and so for a free structure vector, ``h_s``; users gather ``t = R h``, then ``t + B_U t``. Between modalities, attention:

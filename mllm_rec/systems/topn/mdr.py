@@ -1,7 +1,7 @@
 """MDR: what modalities have in common, and what each says alone. (reconstructed)
 
-Wang, Chen and Zhu. Multimodal Disentangled Representation for Recommendation. ICME 2021. Entry 61 of the survey,
-https://arxiv.org/abs/2302.03883
+Wang, Chen and Zhu. Multimodal Disentangled Representation for Recommendation. ICME 2021.
+https://ieeexplore.ieee.org/document/9428193
 
 Per modality ``c_m = C_m x_m`` and ``s_m = S_m x_m``. The item is ``e_i + F [mean_m c_m | s_1 | s_2 ..]``, a user ``e_u``. The common parts are
 aligned, ``1 - cos(c_m, c_m')``, and each is made independent of its modality's own part by their distance correlation.

@@ -1,7 +1,7 @@
 """MVBPR: factors for each view of an item, weighted by each user. (reconstructed)
 
-Zhang, Luo, Feng, Xu, Cao and Zheng. Multi-View Visual Bayesian Personalized Ranking for Restaurant Recommendation. 2022.
-https://doi.org/10.1109/TAI.2022.3169837
+Zhang, Luo, Chen and Guo. Multi-view visual Bayesian personalized ranking for restaurant recommendation. Applied Intelligence 2020.
+Entry 76 of the survey, https://arxiv.org/abs/2302.03883
 
 The score is ``b_i + p_u . q_i + sum_v w_uv theta_u^v . E_v f_i^v``: beside factors from the log, each view v (there: kinds of pictures, here:
 modalities) has factors of its own, and a user's weight of it.

@@ -1,7 +1,7 @@
 """PAMD: before ranking, pull modalities' common parts together and push each from its own part. (reconstructed)
 
 Han, Wang, Niu and Li. Modality Matches Modality: Pretraining Modality-Disentangled Item Representations for Recommendation. WWW 2022.
-Entry 14 of the survey, https://arxiv.org/abs/2302.03883
+https://doi.org/10.1145/3485447.3512079
 
 Per modality ``c_m = C_m x_m`` and ``s_m = S_m x_m``. Pretraining: among the items of a batch ``c_m`` finds its item's ``c_m'``, and both own parts are further
 negatives (consistence); ``cos(c_m, s_m)^2`` is small (gap); ``c_m + s_m`` rebuilds ``x_m``. Then ``f = [mean_m c_m | s_1 | s_2 ..]`` is frozen, and the

@@ -1,7 +1,7 @@
 """SEMMacridVAE: MacridVAE whose items and prototypes start from what the items look like (SEM-MacridVAE).
 
-Wang, Chen, Zhou, Ma and Zhu. Disentangled Representation Learning for Recommendation. IEEE TPAMI 2023. Entry 60 of the survey,
-https://arxiv.org/abs/2302.03883
+Wang, Chen, Zhou, Ma and Zhu. Disentangled Representation Learning for Recommendation. IEEE TPAMI 2023.
+https://ieeexplore.ieee.org/document/9720218
 
 As in MacridVAE ``p_i`` is in proportion to ``sum_k c_ik exp(z_k . h_i / tau)``. Items start at the leading principal components of their
 features times ``sqrt(2 / (N + d))``, prototypes at the centers of a k-means of them, so that a prototype means a kind of thing to be seen.

@@ -1,7 +1,7 @@
 """TESM: pretrain a graph network on each modality's item graph, then attend over its frozen embeddings. (reconstructed)
 
 Ni, Huang, Hu and Lin. A two-stage embedding model for recommendation with multimodal auxiliary information. Information
-Sciences 2022. https://doi.org/10.1016/j.ins.2021.09.006
+Sciences 2022. https://www.sciencedirect.com/science/article/pii/S0020025521009270
 
 Stage 1, per modality m on the graph ``S_m`` of items alike: ``z_m = B LReLU(S_m A x_m)``, trained to predict the links,
 ``softplus(-z_i . z_k) + softplus(z_i . z_j)`` for linked k and others j. Stage 2: an item is
