@@ -22,6 +22,9 @@ from mllm_rec.interaction import bridge, fusion
 from mllm_rec.optimization import losses
 from mllm_rec.recommender import Batch, Query, Recommender, entries, products, table
 
+#: Pairs of a chosen and a ranked item compared at a time.
+ENTRIES = 2**21
+
 
 class IRIS(Recommender):
     multimodal = True
@@ -84,20 +87,21 @@ class IRIS(Recommender):
         """What the history, and what was liked beside it, has to do with each item; what was disliked counts against it by half."""
         if self._vectors is None or self.training:
             self._vectors = self.represent()
-        v = self._vectors
-        owner, item, weight = self.said(query)
-        if query.items is None:
-            strength, alike = self.strength(v[item] @ self.relation(v).T), v[item] @ v.T
-            strength[torch.arange(len(item)), item] = 0
-        else:
-            target = query.items[owner]
-            strength = self.strength(products(v[item], self.relation(v[target]))) * (target != item[:, None])
-            alike = products(v[item], v[target])
-        size = (len(query), strength.shape[1])
-        total = torch.zeros(size).index_add_(0, owner, strength * alike * weight[:, None])
-        whole = torch.zeros(size).index_add_(0, owner, strength * weight.abs()[:, None]).clamp(min=1e-12)
-        bias = self.biases if query.items is None else self.biases[query.items]
-        return bias + total / whole.pow(self.settings.smoothing)
+        v, related = self._vectors, self.relation(self._vectors)
+        width = len(v) if query.items is None else query.items.shape[1]
+        total, whole = v.new_zeros(2, len(query), width)
+        for owner, item, weight in zip(*(part.to(v.device).split(max(1, ENTRIES // width)) for part in self.said(query)), strict=True):
+            if query.items is None:
+                strength, alike = self.strength(v[item] @ related.T), v[item] @ v.T
+                strength[torch.arange(len(item)), item] = 0
+            else:
+                target = query.items.to(v.device)[owner]
+                strength = self.strength(products(v[item], related[target])) * (target != item[:, None])
+                alike = products(v[item], v[target])
+            total.index_add_(0, owner, strength * alike * weight[:, None])
+            whole.index_add_(0, owner, strength * weight.abs()[:, None])
+        bias = self.biases if query.items is None else self.biases[query.items.to(v.device)]
+        return bias + total / whole.clamp(min=1e-12).pow(self.settings.smoothing)
 
     def said(self, query: Query) -> tuple[Tensor, Tensor, Tensor]:
         """Row, item and weight of all that is known of each request."""
