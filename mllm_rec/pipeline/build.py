@@ -27,8 +27,9 @@ from mllm_rec.pipeline.update import absorb, take_in
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.systems import SYSTEMS, system_class
 
-#: Sources whose every system is trained by default: they are there to compare.
-COMPARED = ("movielens-100k", "movielens-100k-u1")
+#: Sources that are there to compare, and what is trained on them where nothing else is said: the classics, in minutes.
+BENCHMARKS = ("movielens-100k", "movielens-100k-u1")
+COMPARED = ("popularity", "itemknn", "ease", "bpr", "lightgcn", "vbpr", "freedom")
 
 
 def build(
@@ -90,7 +91,7 @@ def build(
         log = pd.read_parquet(workspace.interactions, columns=["user_id", "part"])
         likes = int((log["part"] != "seen").sum())
         num_items = len(Catalog.load(workspace.catalog))
-        usual = list(SYSTEMS) if inputs.source in COMPARED else default_systems(num_items, features, likes)
+        usual = list(COMPARED) if inputs.source in BENCHMARKS else default_systems(num_items, features, likes)
         chosen = systems or [*usual, *(name for name in SYSTEMS if likes and workspace.seeds(name))]
         if strategies is not None:
             workspace.record(strategies=wanted(workspace, chosen, strategies))
