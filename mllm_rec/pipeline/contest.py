@@ -152,11 +152,16 @@ def _value(bench: Bench, found: Found, baseline: str | None, tuned: Mapping[str,
         row["validation"] = _mean([next(iter(one["validation"].values())) for one in results])
         row["training"] = _mean([_kept(one)[3] for one in results if one["curve"]])
         row["popularity"] = {key: _mean([one["popularity"][key] for one in results]) for key in results[0]["popularity"]}
+        row["device"] = ", ".join(sorted({one.get("device", "cpu") for one in results}))
         row["changed"] = any(one.get("code", code_of(name)) != code_of(name) for one in results)
     ranked = sorted(rows.values(), key=lambda row: -row["metrics"][SHOWN[0]]["mean"])
     data = bench.data
     size = {"users_of_data": data.num_users, "items": data.num_items, "interactions": data.edges.shape[1]}
-    return {**comparison, "data": bench.name, **size, "systems": ranked, "failed": found.failed}
+    elsewhere: dict[str, list[str]] = {}
+    for row in ranked:
+        if row["device"] != "cpu":
+            elsewhere.setdefault(row["device"], []).append(row["system"])
+    return {**comparison, "data": bench.name, **size, "elsewhere": elsewhere, "systems": ranked, "failed": found.failed}
 
 
 def _kept(one: Mapping[str, Any]) -> list[float | None]:
@@ -180,13 +185,15 @@ def _text(value: Mapping[str, Any]) -> str:
         f"{value['split']}, {value['mask']} masked, {users} users ranked over all items; epoch and settings are chosen on validation.",
         "[low, high]: 95 % bootstrap over users; ±: standard deviation over seeds; head / middle / tail: recall@20 of items by popularity in "
         "training, a third of the interactions each; train / valid.: ndcg@20 of the kept epoch on a sample of the training interactions and "
-        "on validation; seconds: of a training with its validations, on one thread; (r): reconstructed from an abstract.",
+        "on validation; seconds: of a training with its validations, on one thread of a CPU if no device is named; (r): reconstructed from "
+        "an abstract.",
     ]
     if against:
         notes.append(f"to {value['baseline']}: difference in recall@20; *: p < 0.05 (paired bootstrap, Holm's correction).")
     if value["lacking"]:
         notes.append(f"Left out, for the data bring no features: {', '.join(value['lacking'])}.")
     notes += [f"{one['system']}, seed {one['seed']}, failed: {one['why']}" for one in value["failed"]]
+    notes += [f"Trained on {device}: {', '.join(names)}." for device, names in value["elsewhere"].items()]
     if changed := [row["system"] for row in value["systems"] if row["changed"]]:
         notes.append(f"Measured with other code than there is now (remove their files to train anew): {', '.join(changed)}.")
     return "\n".join([*lines, "", *notes])

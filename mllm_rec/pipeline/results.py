@@ -163,6 +163,7 @@ def _measured(bench: Bench, trial: Trial, folder: Path) -> dict[str, Any]:
         "parameters": run.parameters,
         "seconds": round(run.seconds, 2),
         "peak_memory": run.peak_memory,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() and system.trained else "cpu",
         "threads": torch.get_num_threads(),
         "cpus": os.cpu_count(),
         "code": code_of(trial.system),
