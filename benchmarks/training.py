@@ -1,26 +1,244 @@
-"""Training: an epoch of our LightGCN through ``fit`` against a plain PyTorch implementation, in one run.
+"""Training: what an epoch of our systems costs, in one run against MMRec, against plain PyTorch, or on a GPU.
 
-The plain one is what most published code does: the normalized graph as a ``torch.sparse`` COO matrix, a product per
-layer with autograd through it, vectors of a batch taken by index, negatives drawn one by one in a Python loop until one
-is not in the user's history, Adam over the tables. Same data, widths (64), layers (3), batches (2,048), penalty and step
-size; the losses of the last epoch are checked to agree. The second plain line draws its negatives as ours does, so that
-the graph product alone is compared.
+    python benchmarks/training.py                                    # LightGCN against plain PyTorch
+    MLLM_REC_DATA=data python benchmarks/training.py --mmrec MMRec   # all that both have, on TikTok, against a checkout of MMRec
+    MLLM_REC_DATA=data python benchmarks/training.py --device cuda   # a step of each system: float32, bfloat16, compiled
 
-    python benchmarks/training.py
-    MLLM_REC_DATA=data python benchmarks/training.py      # also TikTok, if data/tiktok-va is there
+*Against MMRec* each side runs each system by its own defaults (batches of 2,048 triples, vectors of 64 numbers), in a process of its own with one
+thread: processor seconds of an epoch's training, the mean over ``--epochs``, and of what it is followed by (ours: validation; MMRec: validation and
+test), and the most memory that the process held. Its code is read from the folder and nothing of it is kept; ``benchmarks/README.md`` says how to make it run. *Plain PyTorch* is what most published code
+does: the normalized graph as a ``torch.sparse`` COO matrix, autograd through a product per layer, negatives drawn one by one in a Python loop,
+Adam over the tables; the losses of the last epoch are checked to agree. *On a GPU* a step is loss, gradient and Adam on one batch of TikTok.
 """
 
+import argparse
 import random
+import resource
+import sys
+import tempfile
 import time
+import types
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
 from torch.nn.functional import logsigmoid
 from workload import Workload, workloads
 
-from mllm_rec import SYSTEMS, FitSettings, create, fit
-from mllm_rec.optimization.sampling import Negatives
+from mllm_rec import SYSTEMS, FitSettings, create, fit, validator
+from mllm_rec.data.sources import load
+from mllm_rec.errors import InputError
+from mllm_rec.optimization.sampling import Negatives, Triples
+from mllm_rec.pipeline.processes import apart
+from mllm_rec.pipeline.results import Bench
 
 EPOCHS, BATCH, LR, DECAY, LAYERS = 4, 2048, 1e-3, 1e-4, 3
+#: What MMRec calls the systems that both have.
+BOTH = {
+    "bpr": "BPR",
+    "vbpr": "VBPR",
+    "lightgcn": "LightGCN",
+    "freedom": "FREEDOM",
+    "bm3": "BM3",
+    "mgcn": "MGCN",
+    "mmgcn": "MMGCN",
+    "grcn": "GRCN",
+    "dualgnn": "DualGNN",
+    "mvgae": "MVGAE",
+    "lattice": "LATTICE",
+}
+
+
+def peak() -> int:
+    """Bytes that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def ours(name: str, epochs: int) -> dict[str, float]:
+    """Processor seconds of an epoch and of a validation, and peak memory."""
+    bench = Bench.load("tiktok-va")
+    fit(create(SYSTEMS["bpr"], bench.data), bench.data, settings=FitSettings(epochs=1))  # what is imported on first use
+    system = create(SYSTEMS[name], bench.data)
+    start = time.process_time()
+    fit(system, bench.data, settings=FitSettings(epochs=epochs))
+    training = (time.process_time() - start) / epochs
+    validate = validator(bench.validation, bench.data.edges)
+    start = time.process_time()
+    with torch.no_grad():
+        system.train().eval()
+        validate(system)
+    return {"training": training, "evaluation": time.process_time() - start, "peak": peak()}
+
+
+def write_mmrec(folder: Path) -> None:
+    """TikTok as MMRec reads it, and DualGNN's graph of users who share most items."""
+    source = load("tiktok-va")
+    table = source.interactions.table
+    users, items = pd.unique(table["user_id"]), {item: place for place, item in enumerate(source.catalog.item_ids)}
+    label = {"train": 0, "validation": 1, "test": 2}
+    log = pd.DataFrame(
+        {
+            "userID": pd.Index(users).get_indexer(table["user_id"]),
+            "itemID": table["item_id"].map(items),
+            "x_label": table["part"].map(label),
+        }
+    )
+    (folder / "tiktok").mkdir()
+    log.to_csv(folder / "tiktok" / "tiktok.inter", sep="\t", index=False)
+    for name, feature in zip(("image", "text"), source.features.values(), strict=False):
+        np.save(folder / "tiktok" / f"{name}_feat.npy", feature.values.astype(np.float32))
+    from scipy.sparse import csr_matrix
+
+    learned = log[log["x_label"] == 0]
+    chosen = csr_matrix((np.ones(len(learned)), (learned["userID"], learned["itemID"])), (len(users), len(items)))
+    shared = (chosen @ chosen.T).tolil()
+    shared.setdiag(0)
+    shared = shared.tocsr()
+    graph = {}
+    for user in range(len(users)):
+        row = shared[user]
+        order = np.argsort(-row.data, kind="stable")[:200]
+        graph[user] = [row.indices[order].tolist(), row.data[order].tolist()]
+    np.save(folder / "tiktok" / "user_graph_dict.npy", graph, allow_pickle=True)
+
+
+def theirs(checkout: str, data: str, name: str, epochs: int) -> dict[str, float]:
+    """The same of MMRec, by its own loaders, trainer and defaults (of several that it would search, the first)."""
+    import os
+
+    import scipy.sparse
+
+    os.chdir(Path(checkout) / "src")
+    sys.path.insert(0, ".")
+    for module in ("lmdb", "utils.data_utils"):  # read pictures, which nothing here does
+        sys.modules[module] = types.ModuleType(module)
+    for function in ("ImageResize", "ImagePad", "image_to_tensor", "load_decompress_img_from_lmdb_value"):
+        setattr(sys.modules["utils.data_utils"], function, None)
+    scipy.sparse.dok_matrix._update = lambda self, entries: self._dict.update(entries)  # of older SciPy
+    np.float, np.int = float, int  # of older NumPy
+    from utils.configurator import Config
+    from utils.dataloader import EvalDataLoader, TrainDataLoader
+    from utils.dataset import RecDataset
+    from utils.utils import get_model, get_trainer, init_seed
+
+    said = {
+        "use_gpu": False,
+        "data_path": data + "/",
+        "inter_file_name": "tiktok.inter",
+        "USER_ID_FIELD": "userID",
+        "ITEM_ID_FIELD": "itemID",
+        "vision_feature_file": "image_feat.npy",
+        "text_feature_file": "text_feat.npy",
+        "user_graph_dict_file": "user_graph_dict.npy",
+    }
+    config = Config(name, "tiktok", said)
+    for key in config["hyper_parameters"]:
+        config[key] = config[key][0] if isinstance(config[key], list) else config[key]
+    init_seed(config["seed"])
+    learned, validation, test = parts = RecDataset(config).split()
+    for part in parts:
+        str(part)  # counts its interactions
+    train_data = TrainDataLoader(config, learned, batch_size=config["train_batch_size"], shuffle=True)
+    held_out = [
+        EvalDataLoader(config, part, additional_dataset=learned, batch_size=config["eval_batch_size"]) for part in (validation, test)
+    ]
+    train_data.pretrain_setup()
+    model = get_model(name)(config, train_data)
+    for result in ("result", "result_embed"):  # written by forward, which a parameter forbids
+        model._parameters.pop(result, None)
+    trainer = get_trainer()(config, model)
+    start = time.process_time()
+    for epoch in range(epochs):
+        model.pre_epoch_processing()
+        trainer._train_epoch(train_data, epoch)
+        model.post_epoch_processing()
+    training = (time.process_time() - start) / epochs
+    start = time.process_time()
+    for part in held_out:
+        trainer._valid_epoch(part)
+    return {"training": training, "evaluation": time.process_time() - start, "peak": peak()}
+
+
+def against_mmrec(checkout: Path, names: list[str], epochs: int) -> None:
+    """A line for each system, ratios of theirs to ours, and their geometric means."""
+    if not (checkout / "src" / "utils" / "configurator.py").exists():
+        raise InputError(f"{checkout} is no checkout of MMRec: it has no src/utils/configurator.py")
+    print("| system | ours: training + evaluation | MMRec | an epoch | its training | memory, MiB |\n|---|---|---|---|---|---|", flush=True)
+    ratios = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_mmrec(Path(folder))
+        for name in names:
+            ((_, one),) = apart(ours, {name: (name, epochs)}, 1)
+            ((_, other),) = apart(theirs, {name: (str(checkout.resolve()), folder, BOTH[name], epochs)}, 1)
+            for came in (one, other):
+                if isinstance(came, Exception):
+                    raise came
+            whole = (other["training"] + other["evaluation"]) / (one["training"] + one["evaluation"])
+            part = other["training"] / one["training"]
+            ratios.append((whole, part))
+            cells = [f"{side['training']:.2f} + {side['evaluation']:.2f} s" for side in (one, other)]
+            memory = " / ".join(f"{side['peak'] / 2**20:.0f}" for side in (one, other))
+            print(f"| {name} | {' | '.join(cells)} | {whole:.1f} x | {part:.1f} x | {memory} |", flush=True)
+    means = np.exp(np.log(ratios).mean(0))
+    print(f"| geometric mean | | | {means[0]:.1f} x | {means[1]:.1f} x | |")
+
+
+def step_of(system: torch.nn.Module, batch, lower: bool) -> Callable[[], None]:
+    """Loss, gradient and Adam on one batch; ``lower``: matrix products in bfloat16."""
+    optimizer = torch.optim.Adam(system.parameters(), lr=3e-3, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cuda", torch.bfloat16, enabled=lower):
+            loss = sum(system.loss(batch).values())
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def milliseconds(step: Callable[[], None], repeats: int = 20) -> float:
+    """Of a step, after three to warm up."""
+    for _ in range(3):
+        step()
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        step()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - start) / repeats * 1e3
+
+
+def on_a_gpu(names: list[str]) -> None:
+    """A line for each system: its epoch through ``fit``, and a step in float32, in bfloat16, and compiled."""
+    bench = Bench.load("tiktok-va")
+    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}\n")
+    print("| system | an epoch | a step | bfloat16 | compiled | memory, MiB |\n|---|---|---|---|---|---|", flush=True)
+    for name in names:
+        torch.cuda.reset_peak_memory_stats()
+        try:
+            run = fit(create(SYSTEMS[name], bench.data), bench.data, settings=FitSettings(epochs=3))
+        except Exception as error:
+            print(f"| {name} | failed: {type(error).__name__}: {str(error)[:120]} | | | | |", flush=True)
+            continue
+        epoch = min(line["seconds"] for line in run.history if line["epoch"] > 0)
+        memory = torch.cuda.max_memory_allocated() / 2**20
+        cells = []
+        for lower, compiled in ((False, False), (True, False), (False, True)):
+            system = create(SYSTEMS[name], bench.data).to("cuda").train()
+            generator = torch.Generator().manual_seed(0)
+            if hasattr(system, "begin_epoch"):
+                system.begin_epoch(generator)
+            batch = next(Triples(bench.data.edges, bench.data.shape, BATCH, system.by_user).epoch(generator)).to(torch.device("cuda"))
+            if compiled:
+                system.loss = torch.compile(system.loss)
+            try:
+                cells.append(f"{milliseconds(step_of(system, batch, lower)):.1f} ms")
+            except Exception as error:
+                cells.append(f"- ({type(error).__name__})")
+        print(f"| {name} | {epoch:.2f} s | {' | '.join(cells)} | {memory:.0f} |", flush=True)
 
 
 def coo_graph(edges: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -75,7 +293,7 @@ def plain(work: Workload, in_a_loop: bool) -> tuple[float, float]:
     return min(took), loss
 
 
-def measure(work: Workload) -> None:
+def against_plain(work: Workload) -> None:
     """One line per way, with its time over ours."""
     settings = FitSettings(epochs=EPOCHS, batch_size=BATCH, lr=LR)
     run = fit(create(SYSTEMS["lightgcn"], work.data), work.data, settings=settings)
@@ -88,8 +306,25 @@ def measure(work: Workload) -> None:
         print(f"  {name:<34}{took:7.2f} s per epoch   {took / ours:4.1f} x   loss {theirs:.4f}")
 
 
+def main() -> None:
+    """What was asked for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mmrec", type=Path, metavar="FOLDER", help="a checkout of MMRec")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--systems", help="default: all that both have; on a GPU all that are trained")
+    parser.add_argument("--epochs", type=int, default=3)
+    args = parser.parse_args()
+    if args.device == "cuda":
+        on_a_gpu(args.systems.split(",") if args.systems else [name for name, kind in SYSTEMS.items() if kind.trained])
+    elif args.mmrec:
+        against_mmrec(args.mmrec, args.systems.split(",") if args.systems else list(BOTH), args.epochs)
+    else:
+        print("No checkout of MMRec is named (--mmrec FOLDER): against plain PyTorch.\n")
+        torch.manual_seed(0)
+        random.seed(0)
+        for one in workloads():
+            against_plain(one)
+
+
 if __name__ == "__main__":
-    torch.manual_seed(0)
-    random.seed(0)
-    for one in workloads():
-        measure(one)
+    main()
