@@ -11,7 +11,7 @@ from typing import Any
 
 from mllm_rec import __version__
 from mllm_rec.errors import InputError
-from mllm_rec.optimization.strategies import STRATEGIES
+from mllm_rec.strategies import STRATEGIES
 
 #: Names of encoders and models that are no files or folders, whatever lies in the folder one is in.
 NAMES = ("attributes", "tfidf", "minilm", "textcnn", "gru", "statistics", "cnn", "embedded", "none")

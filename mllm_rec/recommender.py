@@ -67,7 +67,8 @@ class Recommender(nn.Module):
     ``score`` (or a task's equivalent) and, where it is trained, ``loss``. Optional hooks, called by ``fit`` where a
     system has them: ``begin_epoch(generator)``; ``pretrain_loss(batch)``, minimized for ``settings.pretrain_epochs`` epochs before
     ``loss``, and ``end_pretraining()`` between the two; ``solve()`` (closed forms, once, instead of epochs). What is built of trained
-    parameters, like a learned graph, is built by ``rebuild()``: after each epoch, and when a state is restored.
+    parameters, like a learned graph, is built by ``rebuild()``: after each epoch, and when a state is restored. ``passes(step)`` says
+    by what the loss of a batch is multiplied, one pass and step of the optimizer after the other (else once, by 1).
 
     Class attributes:
         trained: has parameters that ``fit`` trains by epochs; otherwise ``solve()`` finds its state in one go.

@@ -21,6 +21,7 @@ ORDER = [
     "enhancement",
     "optimization",
     "recommender",
+    "strategies",
     "systems",
     "evaluation",
     "retrieval",

@@ -18,7 +18,8 @@ def run_key(system: Any, data: Dataset, settings: Any, validated: bool) -> str:
     What ``validate`` measures cannot be hashed; a run selected by another measure belongs into another folder.
     """
     digest = hashlib.blake2b(digest_size=16)
-    said = [type(system).__name__, dataclasses.asdict(system.settings), system.seed, dataclasses.asdict(settings), validated, data.shape]
+    name = system.described() if hasattr(system, "described") else type(system).__name__
+    said = [name, dataclasses.asdict(system.settings), system.seed, dataclasses.asdict(settings), validated, data.shape]
     digest.update(json.dumps(said, sort_keys=True).encode())
     digest.update(data.edges.numpy().tobytes())
     for parameter in system.parameters() if system.seed is None else ():

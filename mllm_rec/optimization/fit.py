@@ -239,20 +239,23 @@ def _epoch(
         system.begin_epoch(generator)
     total: dict[str, Tensor] = {}
     batches = 0
-    for batch in triples.epoch(generator):
-        terms = loss_of(batch.every(accelerator.num_processes, accelerator.process_index).to(accelerator.device))
-        loss: Tensor = sum(terms.values())  # type: ignore[assignment]
-        if not torch.isfinite(loss):
-            _name_broken(terms, epoch)
-        optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(loss)
-        if accelerator.num_processes > 1:
-            for parameter in system.parameters():
-                if parameter.grad is not None:
-                    parameter.grad = accelerator.reduce(parameter.grad, "mean")
-        optimizer.step()
-        for name, term in terms.items():
-            total[name] = total.get(name, 0.0) + term.detach()
+    passes = getattr(system, "passes", lambda step: (1.0,))
+    for step, drawn in enumerate(triples.epoch(generator)):
+        batch = drawn.every(accelerator.num_processes, accelerator.process_index).to(accelerator.device)
+        for number, factor in enumerate(passes(step)):
+            terms = loss_of(batch)
+            loss: Tensor = sum(terms.values())  # type: ignore[assignment]
+            if not torch.isfinite(loss):
+                _name_broken(terms, epoch)
+            optimizer.zero_grad(set_to_none=True)
+            accelerator.backward(loss if factor == 1 else factor * loss)
+            if accelerator.num_processes > 1:
+                for parameter in system.parameters():
+                    if parameter.grad is not None:
+                        parameter.grad = accelerator.reduce(parameter.grad, "mean")
+            optimizer.step()
+            for name, term in terms.items() if number == 0 else ():
+                total[name] = total.get(name, 0.0) + term.detach()
         batches += 1
     return {name: float(term) / batches for name, term in total.items()}
 

@@ -13,10 +13,9 @@ from mllm_rec.data.features import Features
 from mllm_rec.errors import InputError
 from mllm_rec.evaluation import Table, compare, main_table, over_seeds
 from mllm_rec.evaluation.significance import Difference, paired_bootstrap
-from mllm_rec.optimization.fit import fit
 from mllm_rec.pipeline.runs import Runs
 from mllm_rec.pipeline.workspace import Workspace
-from mllm_rec.recommender import create
+from mllm_rec.strategies.training import train_system
 from mllm_rec.systems import SYSTEMS, system_class
 
 #: What a system is told of the items: names of features.
@@ -95,9 +94,9 @@ def _trained(runs: Runs, name: str, part: str, features: Mapping[str, Features],
     settings, training = runs.settings(name)
     if getattr(settings, "modality_weights", None):
         settings = replace(settings, modality_weights=None)  # weights by name don't fit a choice of them
-    system = create(system_class(name), data, settings, seed)
     out = runs.workspace.root / "ablation" / part.replace(" ", "") / name / str(seed)
-    fit(system, data, runs.validator(), replace(training, seed=seed), out)
+    training = replace(training, seed=seed)
+    system, _ = train_system(system_class(name), data, settings, seed, runs.strategies(name), runs.validator(), training, out)
     return runs.tables(system, "test", "train+validation", KS)
 
 

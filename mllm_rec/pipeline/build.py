@@ -13,7 +13,6 @@ from mllm_rec.data.problems import Problems
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.adapters import find_adapter
 from mllm_rec.mllm.providers import Loading
-from mllm_rec.optimization.strategies import known_strategies
 from mllm_rec.pipeline.caption import caption
 from mllm_rec.pipeline.encode import encode, named_encoders
 from mllm_rec.pipeline.ingest import Inputs, fetch_again, ingest
@@ -25,6 +24,7 @@ from mllm_rec.pipeline.since import retraining_pays, told
 from mllm_rec.pipeline.strategies import check_encoders, wanted
 from mllm_rec.pipeline.update import absorb, take_in
 from mllm_rec.pipeline.workspace import Workspace
+from mllm_rec.strategies import known_strategies
 from mllm_rec.systems import SYSTEMS, system_class
 
 #: Sources that are there to compare, and what is trained on them where nothing else is said: the classics, in minutes.
@@ -59,7 +59,7 @@ def build(
         loading: device and precision of the model that captions.
         encoders: by modality, see ``named_encoders``; the usual ones for those that are not named.
         chroma: HOST:PORT of a server that holds the vectors for search, or "embedded"; None: where they were written last.
-        strategies: how systems that read features are trained, see ``STRATEGIES``; kept for later builds, None: as kept.
+        strategies: how the systems that they suit are trained, see ``STRATEGIES``; kept for later builds, None: as kept.
 
     Returns:
         What was made, as JSON-like values and as text.

@@ -19,6 +19,7 @@ from mllm_rec.pipeline.since import demand_fresh
 from mllm_rec.pipeline.strategies import under_strategies
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.recommender import Recommender, create, with_settings
+from mllm_rec.strategies.training import train_system
 from mllm_rec.systems import SYSTEMS, system_class
 from mllm_rec.systems.topn.ease import EASE
 
@@ -94,13 +95,13 @@ class Runs:
     def train(self, system: str, seed: int) -> Trained:
         """Train one system, or read back what an earlier call trained; an interrupted training goes on."""
         settings, training = self.settings(system)
-        made = create(system_class(system), self.dataset(system), settings, seed)
         training = replace(training, seed=seed)
         validate = self.validator()
         if validate is None:
             training = replace(training, epochs=min(training.epochs, UNVALIDATED_EPOCHS))
-        watch = validator(*training_sample(made.data.edges), CHOICE) if validate else None
-        return Trained(made, fit(made, made.data, validate, training, self.workspace.run(system, seed), watch))
+        watch = validator(*training_sample(self.data.edges), CHOICE) if validate else None
+        kind, data, ways, folder = system_class(system), self.dataset(system), self.strategies(system), self.workspace.run(system, seed)
+        return Trained(*train_system(kind, data, settings, seed, ways, validate, training, folder, watch))
 
     def check(self, system: str) -> None:
         """Make a system with its settings and train it for one epoch, which nothing is kept of.
@@ -111,7 +112,7 @@ class Runs:
         settings, training = self.settings(system)
         data = self.dataset(system)
         try:
-            fit(create(system_class(system), data, settings), data, None, replace(training, epochs=1))
+            train_system(system_class(system), data, settings, 0, self.strategies(system), None, replace(training, epochs=1))
         except (RuntimeError, ValueError, IndexError, ZeroDivisionError, TypeError) as error:
             raise InputError(f"'{system}' can't be trained with these settings: {error}; nothing was changed") from error
 

@@ -19,7 +19,6 @@ from mllm_rec.encoders.trainable import outputs
 from mllm_rec.errors import InputError
 from mllm_rec.explain import Explainer
 from mllm_rec.mllm.features import STATES
-from mllm_rec.optimization.fit import fit
 from mllm_rec.pipeline.caption import domain_of, known_catalog
 from mllm_rec.pipeline.runs import CHOICE, Runs, positions
 from mllm_rec.pipeline.strategies import under_strategies
@@ -27,6 +26,7 @@ from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.recommender import Recommender, create, with_settings
 from mllm_rec.retrieval.candidates import Candidates
 from mllm_rec.retrieval.index import Index
+from mllm_rec.strategies.training import as_read, train_system
 from mllm_rec.systems import system_class
 
 #: Parts of the log that the serving system learns; and what came since the last training.
@@ -49,8 +49,8 @@ def serve(workspace: Workspace, rows: Sequence[Mapping[str, Any]]) -> dict[str, 
     strategies = runs.strategies(chosen["system"])
     epochs = max(1, round(float(np.median(chosen["epochs"]))))
     data = under_strategies(workspace, Dataset.load(workspace.root, *WHOLE), strategies)
-    system = create(system_class(chosen["system"]), data, settings)
-    fit(system, data, None, replace(training, epochs=epochs, patience=epochs), workspace.serving_folder)
+    training = replace(training, epochs=epochs, patience=epochs)
+    train_system(system_class(chosen["system"]), data, settings, 0, strategies, None, training, workspace.serving_folder)
     said = {
         "system": chosen["system"],
         "settings": asdict(settings),
@@ -77,7 +77,7 @@ def serving_system(workspace: Workspace) -> Recommender:
     said = read_json(workspace.serving)
     kind = system_class(said["system"])
     data = under_strategies(workspace, Dataset.load(workspace.root, *WHOLE), said["strategies"]).first(said["users"], said["items"])
-    system = create(kind, data, with_settings(kind, said["settings"]))
+    system = create(kind, as_read(data, said["strategies"]), with_settings(kind, said["settings"]))
     system.load_state(checkpoint)
     return system.eval()
 
@@ -97,7 +97,8 @@ def open_shop(workspace: Workspace, exclude: Path | None = None, server: str | N
     data = Dataset.load(workspace.root, *WHOLE, SINCE)
     system = serving_system(workspace)
     encoders = loaded_encoders(workspace)
-    data.features = {**data.features, **_taught(workspace, system, encoders, data.features)}
+    if "end-to-end" in read_json(workspace.serving)["strategies"]:
+        data.features = {**data.features, **_taught(workspace, system, encoders, data.features)}
     domain = domain_of(workspace)
     name = workspace.manifest().get("source", "")
     return Shop(

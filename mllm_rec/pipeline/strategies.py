@@ -11,23 +11,30 @@ from mllm_rec.encoders import Encoder, load_encoder
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.features import STATES
 from mllm_rec.pipeline.workspace import Workspace
+from mllm_rec.strategies import OF_FEATURES
 from mllm_rec.systems import system_class
 
 _MEND = "build with --encoder image=cnn, text=textcnn or text=gru, or ?trained=64 behind another encoder; or say --strategy none"
 
 
 def wanted(workspace: Workspace, systems: Iterable[str], strategies: Sequence[str]) -> dict[str, list[str]]:
-    """Strategies by system as the manifest keeps them, with these for those of ``systems`` that read features.
+    """Strategies by system as the manifest keeps them, with these for those of ``systems`` that they suit.
 
     Raises:
-        InputError: none of them reads features, so there is no encoder to train.
+        InputError: one suits none of them.
     """
-    readers = [name for name in systems if system_class(name).multimodal]
-    if strategies and not readers:
-        raise InputError(
-            f"{', '.join(systems)}: no features are read, so no encoder can be trained {strategies[0]}; take a multimodal system"
-        )
-    return {**workspace.manifest().get("strategies", {}), **{name: list(strategies) for name in readers}}
+    suited = {name: [one for one in strategies if suits(one, name)] for name in systems if system_class(name).trained}
+    for one in strategies:
+        if not any(one in ways for ways in suited.values()):
+            need = "that reads features" if one in OF_FEATURES else "that is trained by epochs"
+            raise InputError(f"{', '.join(systems)}: '{one}' suits none of them; take a system {need}")
+    return {**workspace.manifest().get("strategies", {}), **suited}
+
+
+def suits(strategy: str, system: str) -> bool:
+    """Whether a system can be trained so, as far as its class says."""
+    kind = system_class(system)
+    return kind.trained and (kind.multimodal or strategy not in OF_FEATURES)
 
 
 def check_encoders(strategies: Sequence[str], encoders: Iterable[Encoder]) -> None:

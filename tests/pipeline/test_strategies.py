@@ -13,8 +13,8 @@ from mllm_rec.cli import main
 from mllm_rec.data.features import Features
 from mllm_rec.encoders.text import item_texts
 from mllm_rec.errors import InputError
-from mllm_rec.optimization.strategies import known_strategies
 from mllm_rec.pipeline import Workspace, ablate, build, evaluate_workspace, open_shop, train
+from mllm_rec.strategies import known_strategies
 
 NETWORKS = {"image": "cnn?width=8", "text": "textcnn?width=8"}
 SHORT = {"fit.epochs": 2, "dim": 8, "content_dim": 8}
