@@ -53,7 +53,7 @@ class PromptMMTeacher(TopN):
         self.projections = fusion.projections(self.content.widths, dim, bias=True)
         self.soft = nn.Linear(dim, dim)
         self.graph = bridge.user_item_graph(data.edges, data.shape)
-        self.histories = bridge.history_graph(data.edges, data.shape)
+        self.histories = bridge.history_graph(data.edges, data.shape, (1.0, 0.0))
         self.register_buffer("tokens", fusion.principal(self.features, self.present, dim), persistent=False)
 
     def represent(self) -> tuple[Tensor, Tensor]:

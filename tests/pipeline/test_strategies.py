@@ -69,7 +69,7 @@ def test_back_to_frozen(own, tmp_path):
 def test_what_it_needs_is_said_before_anything_is_done(own, shop_inputs, tmp_path, capsys):
     for encoders, systems, strategies, message in (
         (NETWORKS, ["vbpr"], ["end-to-edn"], "'end-to-edn' is not a strategy; did you mean 'end-to-end'"),
-        (NETWORKS, ["vbpr"], ["sideways"], "'sideways' is not a strategy; there is end-to-end"),
+        (NETWORKS, ["vbpr"], ["sideways"], "'sideways' is not a strategy; there are end-to-end"),
         ({"text": "tfidf"}, ["vbpr"], ["end-to-end"], "every encoder is frozen; build with --encoder image=cnn"),
         (NETWORKS, ["bpr", "popularity"], ["end-to-end"], "bpr, popularity: no features are read"),
     ):

@@ -89,7 +89,8 @@ class HCGCN(TopN):
             "bpr": losses.bpr(*batch.rows(users, items)),
             "l2": self.settings.decay * losses.l2(*own),
             "cluster": self.settings.cluster_weight * -agreement.clamp(min=1e-12).log().mean(),
-            "behavior": weight * contrastive.info_nce(embedding(distinct, items), embedding(self.nearest[distinct], items), t),
+            "behavior": weight
+            * contrastive.info_nce(embedding(distinct, items), embedding(self.nearest.to(distinct.device)[distinct], items), t),
         }
         if len(self.content) > 1:
             projected = {name: project(self.content[name]) for name, project in self.projections.items()}
