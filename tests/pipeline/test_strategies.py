@@ -71,7 +71,7 @@ def test_what_it_needs_is_said_before_anything_is_done(own, shop_inputs, tmp_pat
         (NETWORKS, ["vbpr"], ["end-to-edn"], "'end-to-edn' is not a strategy; did you mean 'end-to-end'"),
         (NETWORKS, ["vbpr"], ["sideways"], "'sideways' is not a strategy; there are end-to-end"),
         ({"text": "tfidf"}, ["vbpr"], ["end-to-end"], "every encoder is frozen; build with --encoder image=cnn"),
-        (NETWORKS, ["bpr", "popularity"], ["end-to-end"], "bpr, popularity: no features are read"),
+        (NETWORKS, ["bpr", "popularity"], ["end-to-end"], "bpr, popularity: 'end-to-end' suits none of them"),
     ):
         with pytest.raises(InputError, match=message):
             build(shop_inputs, tmp_path / "shop", systems, mllm="none", encoders=encoders, strategies=strategies)
