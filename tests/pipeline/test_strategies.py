@@ -76,7 +76,7 @@ def test_what_it_needs_is_said_before_anything_is_done(own, shop_inputs, tmp_pat
         with pytest.raises(InputError, match=message):
             build(shop_inputs, tmp_path / "shop", systems, mllm="none", encoders=encoders, strategies=strategies)
         assert not (tmp_path / "shop").exists()
-    with pytest.raises(InputError, match="bpr: no features are read"):
+    with pytest.raises(InputError, match="bpr: 'end-to-end' suits none of them"):
         train(own, ["bpr"], 1, {}, ["end-to-end"])
     assert main(["train", str(own.root), "--systems", "vbpr", "--strategy", "end-to-ned"]) == 1
     assert "did you mean 'end-to-end'" in capsys.readouterr().err
