@@ -6,7 +6,8 @@
 
 *Against MMRec* each side runs each system by its own defaults (batches of 2,048 triples, vectors of 64 numbers), in a process of its own with one
 thread: processor seconds of an epoch's training, the mean over ``--epochs``, and of what it is followed by (ours: validation; MMRec: validation and
-test), and the most memory that the process held. Its code is read from the folder and nothing of it is kept; ``benchmarks/README.md`` says how to make it run. *Plain PyTorch* is what most published code
+test), and the most memory that the process held. Its code is read from the folder and nothing of it is kept; ``docs/performance.md`` says how to make it
+run. *Plain PyTorch* is what most published code
 does: the normalized graph as a ``torch.sparse`` COO matrix, autograd through a product per layer, negatives drawn one by one in a Python loop,
 Adam over the tables; the losses of the last epoch are checked to agree. *On a GPU* a step is loss, gradient and Adam on one batch of TikTok.
 """
