@@ -1,0 +1,69 @@
+"""MCLN and IRIS against their formulas as dense algebra."""
+
+import pytest
+import torch
+from six_by_five import BATCH, EVERYONE, KNOWN, LIKES, PRESENT, affine, bpr, close, contents, drawn, lightgcn, squared, with_strangers
+from torch.nn.functional import leaky_relu, softplus
+
+from mllm_rec.systems.topn.iris import IRIS
+from mllm_rec.systems.topn.mcln import MCLN
+
+USER, CHOSEN, OTHER = BATCH.users, BATCH.positives, BATCH.negatives
+
+
+def line(layer, x):
+    return affine(layer, x, layer.bias is not None)
+
+
+def mixed(system, tokens, other=None):
+    """Tokens ``(modalities + 1, dim)`` through the blocks; ``other``'s attention is subtracted."""
+    for block in system.blocks:
+        logits = line(block["query"], tokens) @ line(block["key"], tokens).T / tokens.shape[1] ** 0.5
+        if other is not None:
+            counter = line(block["query"], other) @ line(block["key"], other).T / tokens.shape[1] ** 0.5
+            other = counter.softmax(1) @ line(block["value"], other)
+            logits = logits - counter
+        tokens = logits.softmax(1) @ line(block["value"], tokens)
+    return line(system.dense, tokens.flatten())
+
+
+@pytest.mark.parametrize(("layers", "attention_layers"), [(1, 1), (2, 2)])
+def test_mcln_equation(layers, attention_layers):
+    system = drawn(MCLN, dim=3, layers=layers, attention_layers=attention_layers, content_weight=0.7, decay=0.3)
+    users, items = lightgcn(system.users, system.items, layers)
+    z = {name: line(system.projections[name], x) * PRESENT[name][:, None] for name, x in contents().items()}
+    tokens = torch.stack([items, *z.values()], 1)
+    served = items + 0.7 * sum(z.values()) + torch.stack([mixed(system, one) for one in tokens])
+    assert close(system.score(EVERYONE), with_strangers(users) @ served.T)
+    loss = system.loss(BATCH)
+    assert loss.keys() == {"bpr", "mix", "image", "text", "l2"} and close(loss["bpr"], bpr(users[USER], items[CHOSEN], items[OTHER]))
+    chosen = torch.stack([mixed(system, tokens[i], tokens[j]) for i, j in zip(CHOSEN, OTHER, strict=True)])
+    others = torch.stack([mixed(system, tokens[j]) for j in OTHER])
+    assert close(loss["mix"], bpr(users[USER], chosen, others))
+    assert close(loss["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    for name in z:
+        assert loss[name] > 0
+
+
+def test_iris_equation():
+    system = drawn(IRIS, dim=3, smoothing=0.4, decay=0.3)
+    streams = [system.items]
+    for name, x in contents().items():
+        streams.append(leaky_relu(line(system.projections[name], x)) * PRESENT[name][:, None])
+    shared = [sum(system.sharing[a, b] * streams[b] for b in range(3)) for a in range(3)]
+    v = line(system.fuse, torch.cat(shared, 1))
+    logits = line(system.relation, v) @ v.T / 3**0.5  # row: the item that is ranked
+
+    def score(user, item):
+        history = [other for other in LIKES[user].nonzero().flatten().tolist() if other != item]
+        if not history:
+            return system.biases[item]
+        powers = logits[item, history].exp()
+        return system.biases[item] + (powers * (v[history] @ v[item])).sum() / powers.sum() ** 0.4
+
+    scores = torch.stack([torch.stack([score(user, item) for item in range(5)]) for user in range(6)])
+    assert torch.allclose(system.score(EVERYONE)[KNOWN], scores[KNOWN], atol=1e-4)
+    loss = system.loss(BATCH)
+    assert loss.keys() == {"bce", "l2"}
+    assert torch.allclose(loss["bce"], (softplus(-scores[USER, CHOSEN]) + softplus(scores[USER, OTHER])).mean(), atol=1e-4)
+    assert close(loss["l2"], 0.3 * squared(system.items[CHOSEN], system.items[OTHER]))
