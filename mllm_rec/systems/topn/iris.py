@@ -45,6 +45,7 @@ class IRIS(Recommender):
         self.projections = fusion.projections(self.content.widths, dim, bias=True)
         self.sharing = nn.Parameter(torch.eye(streams) * 0.9 + 0.1 / streams)
         self.fuse, self.relation = nn.Linear(streams * dim, dim, bias=False), nn.Linear(dim, dim, bias=False)
+        self.forget_vectors()
 
     def represent(self) -> Tensor:
         """``(num_items, dim)``: fused item vectors."""

@@ -1,0 +1,119 @@
+"""TMFUN, MCPTR and HCGCN against their formulas as dense algebra."""
+
+import pytest
+import torch
+from dense import attended, cosines, hops, inverse, knn, nce, normalized, partners
+from six_by_five import (
+    BATCH,
+    EVERYONE,
+    LIKES,
+    PRESENT,
+    affine,
+    both_ways,
+    bpr,
+    close,
+    contents,
+    drawn,
+    lightgcn,
+    squared,
+    unit,
+    with_strangers,
+)
+from torch.nn.functional import softplus
+
+from mllm_rec.systems.topn.hcgcn import HCGCN
+from mllm_rec.systems.topn.mcptr import MCPTR
+from mllm_rec.systems.topn.tmfun import TMFUN
+
+USER, CHOSEN, OTHER = BATCH.users, BATCH.positives, BATCH.negatives
+BOTH = torch.unique(CHOSEN)[(PRESENT["image"] & PRESENT["text"])[torch.unique(CHOSEN)]]
+
+
+def line(layer, x):
+    return affine(layer, x, layer.bias is not None)
+
+
+def asked(query, e, candidates):
+    """A softmax of the query's products over the candidates that aren't zero."""
+    out = torch.zeros_like(e)
+    for row in range(len(e)):
+        known = [c[row] for c in candidates if c[row].any()]
+        if known:
+            share = torch.stack([line(query, e)[row] @ c / e.shape[1] ** 0.5 for c in known]).softmax(0)
+            out[row] = sum(a * c for a, c in zip(share, known, strict=True))
+    return out
+
+
+@pytest.mark.parametrize(("layers", "neighbors"), [(1, 2), (2, 3)])
+def test_tmfun_equation(layers, neighbors):
+    system = drawn(TMFUN, dim=3, layers=layers, neighbors=neighbors, temperature=0.4, contrast_weight=0.7, decay=0.3)
+    h = {name: knn(name, neighbors) @ line(system.projections[name], x) for name, x in contents().items()}
+    users, items = lightgcn(system.users, system.items, layers)
+    together = partners(LIKES.T, neighbors) @ system.items
+    f = asked(system.queries[0], system.items, list(h.values()))
+    f = asked(system.queries[1], system.items, [f, together])
+    f = asked(system.queries[2], system.items, [f, items])
+    final = items + f
+    alternative = asked(system.queries[0], items, list(h.values()))
+    alternative = asked(system.queries[1], items, [alternative, together])
+    alternative = items + asked(system.queries[2], items, [alternative, items])
+    score = system.score(EVERYONE)
+    final = final if close(score, with_strangers(users) @ final.T) else alternative
+    assert close(score, with_strangers(users) @ final.T)
+    loss = system.loss(BATCH)
+    assert loss.keys() == {"bpr", "l2", "contrast"} and close(loss["bpr"], bpr(users[USER], final[CHOSEN], final[OTHER]))
+    assert close(loss["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    assert close(loss["contrast"], 0.7 * nce(h["image"][BOTH], h["text"][BOTH], 0.4))
+
+
+@pytest.mark.parametrize("neighbors", [1, 3])
+def test_mcptr_equation(neighbors):
+    system = drawn(MCPTR, dim=3, layers=2, neighbors=neighbors, temperature=0.4, contrast_weight=0.7, decay=0.3)
+    z = {name: line(system.projections[name], x) * PRESENT[name][:, None] for name, x in contents().items()}
+    z["structure"] = system.structure
+    of_items, of_users = partners(LIKES.T, neighbors), partners(LIKES, neighbors)
+    average = inverse(LIKES.sum(1))[:, None] * LIKES
+    h = {name: x + of_items @ x for name, x in z.items()}
+    t = {name: average @ x for name, x in h.items()}
+    t = {name: x + of_users @ x for name, x in t.items()}
+    items, users = attended(system.item_attention, torch.stack([*h.values()])), attended(system.user_attention, torch.stack([*t.values()]))
+    loss = system.pretrain_loss(BATCH)
+    assert loss.keys() == {"bce", "contrast"}
+    likely, unlikely = (users[USER] * items[CHOSEN]).sum(1), (users[USER] * items[OTHER]).sum(1)
+    assert close(loss["bce"], (softplus(-likely) + softplus(unlikely)).mean())
+    assert close(loss["contrast"], 0.7 * (nce(h["image"][BOTH], h["text"][BOTH], 0.4) + nce(h["text"][BOTH], h["image"][BOTH], 0.4)) / 2)
+    system.end_pretraining()
+    system.eval()
+    assert close(system.users, users) and close(system.items, items)
+    users, items = lightgcn(users, items, 2)
+    assert close(system.score(EVERYONE), with_strangers(users) @ items.T)
+    tuned = system.loss(BATCH)
+    assert tuned.keys() == {"bpr", "l2"} and close(tuned["bpr"], bpr(users[USER], items[CHOSEN], items[OTHER]))
+    assert close(tuned["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+
+
+def test_hcgcn_equation():
+    system = drawn(HCGCN, dim=3, layers=2, neighbors=3, clusters=2, temperature=0.4, cluster_weight=0.6, contrast_weight=0.7, decay=0.3)
+    system.rebuild()
+    shares = lambda x: (unit(x) @ unit(system.prototypes).T / 0.4).softmax(1)  # noqa: E731
+    of_users, of_items = shares(system.users), shares(system.items)
+    nodes = torch.cat([of_users, of_items])
+    within = normalized(both_ways()) * (nodes @ nodes.T)
+    final = hops(within, torch.cat([system.users, system.items]), 2).mean(0)
+    users, items = final[:6], final[6:]
+    for name in contents():
+        graph = knn(name, 3) * (of_items @ of_items.T)
+        graph = inverse(graph.sum(1))[:, None] * graph
+        items = items + graph @ system.items * PRESENT[name][:, None] / 2
+    assert close(system.score(EVERYONE), with_strangers(users) @ items.T)
+    loss = system.loss(BATCH)
+    assert loss.keys() == {"bpr", "l2", "cluster", "behavior", "alignment"}
+    assert close(loss["bpr"], bpr(users[USER], items[CHOSEN], items[OTHER]))
+    assert close(loss["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    assert close(loss["cluster"], -0.6 * (of_users[USER] * of_items[CHOSEN]).sum(1).log().mean())
+    alike = cosines(items, items).fill_diagonal_(-9.0)
+    assert torch.equal(system.nearest, alike.argmax(1))
+    rows = torch.unique(CHOSEN)
+    assert close(loss["behavior"], 0.7 * nce(items[rows], items[system.nearest[rows]], 0.4))
+    a, b = (line(system.projections[name], x)[BOTH] for name, x in contents().items())
+    assert close(loss["alignment"], 0.7 * (nce(a, b, 0.4) + nce(b, a, 0.4)) / 2)
