@@ -8,6 +8,7 @@ copies that get no gradient, ``u' = drop(sg(U))``, ``i' = drop(sg(I))``, ``h' = 
 ``1 - cos(f(U), i')``, ``1 - cos(f(I), u')``, and by modality ``1 - cos(f(h_m), i')`` (alignment) and
 ``1 - cos(f(h_m), h')`` (masking). The score is ``f(U) . f(I)``.
 
+Cell: Interaction: user-item graph, other fusion. Enhancement: contrastive learning. Optimization: end-to-end.
 Related: LightGCN ranks against negatives; MMGCL contrasts with them. Features shape the training and take no part in the score.
 Differs from the paper: the penalty is squared, on the rows of the batch; features are centered and scaled to unit length; an item without
 a modality has no terms of it.

@@ -8,6 +8,7 @@ log-variance ``B tanh(A . + a) + b``. The co-decoder rebuilds both: ``p = softma
 Of ``z = [z_f | z_c]``, with q estimated among the users of a batch,
 ``L = -sum x ln p + |D z_c + d - t|^2 + beta (MI(z; u) + alpha TC(z) + KL_d(z)) + gamma MI(z_f; z_c)``.
 
+Cell: Interaction: other fusion. Enhancement: disentangled representation. Optimization: end-to-end.
 Related: MacridVAE separates kinds of items instead of content from the log; VBPR adds both without keeping them apart.
 Differs from the paper: its code was not at hand; the estimators are those of Chen et al. (beta-TCVAE, NeurIPS 2018), the widths and weights ours; q is estimated
 on at most 256 users of a batch.

@@ -8,6 +8,7 @@ Multimedia 2022. https://arxiv.org/abs/2203.05406
 ``sum_k (a_k0 sp(u_k . i_k) + sum_m a_km sp(u_k . y_m,k))``, sp = softplus. The chosen item beats the hardest of some others; the factors of
 each kind of vector are made independent by their distance correlation.
 
+Cell: Interaction: fine-grained attention. Enhancement: disentangled representation. Optimization: end-to-end.
 Related: MARIO attends for every pair without factors; MacridVAE has factors of the log alone.
 Differs from the paper: no dropout; the hardest of the batch's own negatives and those of some rows before; features are centered and scaled to
 unit length; attention skips a modality that the item lacks; the correlation is measured on at most 256 rows of a batch.

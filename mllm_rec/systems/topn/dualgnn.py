@@ -7,6 +7,7 @@ Per modality, ``x = norm([p_u^m; MLP(x_i^m)])`` and ``r^m = sum over hops l of A
 is ``h_u = sum_m w_um r_u^m`` with free weights of their own, then takes in the users who share most items:
 ``h_u + sum_v softmax(counts)_uv h_v``. An item is ``sum_m r_i^m``.
 
+Cell: Interaction: user-item graph. Enhancement: none. Optimization: end-to-end.
 Related: MMGCN weighs modalities alike; MVBPR has weights of a user's own without graphs.
 Differs from the paper: features are centered and scaled to unit length; the penalty falls on the rows of the batch.
 """

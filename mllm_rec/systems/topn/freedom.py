@@ -7,6 +7,7 @@ Items alike in picture or text are linked once and for all; links between users 
 popular ones first. An item is its LightGCN vector plus what its item links bring; projected features are trained to
 rank too, with a small weight. Serving uses the whole user graph.
 
+Cell: Interaction: filtration. Enhancement: none. Optimization: end-to-end.
 Related: LATTICE learns the item graph instead; LightGCN has neither edit.
 Differs from the paper: features are centered and scaled to unit length before they are projected, and stay fixed (the
 released code trains them on); an item without a modality has no links of that kind; ``decay`` is ours (0 is the paper's).

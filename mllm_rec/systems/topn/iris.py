@@ -7,6 +7,7 @@ Streams ``s_m = LReLU(W_m x_m + b)`` and the ID's own, ``s_0 = e``, share what t
 ``v = F [t_0 | t_1 | ..]``. The history attends to the target: ``a_ij = e^{l_ij} / (sum_j' e^{l_ij'})^beta``, ``l_ij = R v_i . v_j / sqrt(d)``,
 over the items j of the history but for i, and the score is ``b_i + sum_j a_ij v_j . v_i``.
 
+Cell: Interaction: other fusion. Enhancement: none. Optimization: end-to-end.
 Related: ItemKNN and EASE read item similarity off the log; FREEDOM links items by features alone.
 Differs from the paper: from its abstract; the ID's stream, attention by products and the exponent beta (He et al. NAIS, 2018) are reconstructed.
 """

@@ -7,6 +7,7 @@ Per modality ``A_m = lambda S(x_m) + (1 - lambda) S(W_m x_m + b)``, where ``S`` 
 second is learned. ``A = sum_m softmax(w)_m A_m``, ``h = A e``, and an item is its vector of any collaborative filter, here LightGCN,
 plus ``h / |h|``.
 
+Cell: Interaction: item-item graph. Enhancement: none. Optimization: end-to-end.
 Related: FREEDOM freezes the item graph; MICRO keeps the modalities' graphs apart and contrasts them.
 Differs from the paper: whom the learned part links is found once an epoch, how much each link weighs follows the projection at every
 step (the released code lets it follow at the first step of an epoch); no matrix of items by items is held.

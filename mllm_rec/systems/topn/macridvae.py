@@ -6,6 +6,7 @@ Items h and K prototypes m have length one. Macro: ``c_ik = softmax_k(h_i . m_k 
 ``(a, b) = f(norm(x * c_k))`` with a two-layer f that all k share, ``mu_k = a / |a|``, ``log sigma_k^2 = -b``, ``z_k = mu_k + sigma_0 eps sigma_k``.
 ``p_i`` is in proportion to ``sum_k c_ik exp(z_k . h_i / tau)``; minimized is ``-sum_i x_i ln p_i + beta KL``, beta rising from zero.
 
+Cell: Interaction: other fusion. Enhancement: disentangled representation. Optimization: end-to-end.
 Related: SEM-MacridVAE starts items and prototypes from what the items look like; EASE is linear and in closed form.
 Differs from the paper: smaller by default (the paper tunes widths up to 250); the shares c are the softmax itself in training, too.
 """

@@ -6,6 +6,7 @@ https://doi.org/10.1145/3511808.3557387
 ``e_u, e_i`` of LightGCN, ``z_m = W_m x_m``. For user u and item i ``a_m = softmax_m((Q e_u + K e_i) . z_m / sqrt(d))``; the item is, for this
 user, ``v = e_i + sum_m a_m z_m``, and the score ``e_u . v``. Decoders keep the modalities in it: ``|D_m(v) - x_m|^2`` is small.
 
+Cell: Interaction: fine-grained attention. Enhancement: none. Optimization: end-to-end.
 Related: DualGNN has weights of each user, MICRO of each item; DMRL attends within factors.
 Differs from the paper: attention by products, so that all pairs are scored by matrix products (the paper's form of ``a_m`` is not at hand); an item
 that lacks a modality attends to the others.

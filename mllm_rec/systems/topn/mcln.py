@@ -7,6 +7,7 @@ https://doi.org/10.1145/3539618.3591739
 ``T <- (softmax(Q K' / sqrt(d) - Q_c K_c' / sqrt(d))) V``, where c is an item that the user did not choose; the joint vector is
 ``g = D [T]``. The score is ``e_u . (e_i + lambda sum_m W_m x_m + g)``. Serving and items not chosen subtract nothing.
 
+Cell: Interaction: filtration. Enhancement: none. Optimization: end-to-end.
 Related: LightGCN is the first term; DMRL attends within factors.
 Differs from the paper: attention is among the tokens of one item (the released code attends across the batch, so that scores depend on who else is in
 it); every modality has the weight that the paper gives the picture; the batch's negatives are the counterfactual items.

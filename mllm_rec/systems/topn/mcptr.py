@@ -8,6 +8,7 @@ Items chosen by the same users are linked, ``B_I``, and users who chose the same
 ``sum_m a_m h_m``. Stage 1 minimizes the cross-entropy of choices and draws the modalities of one item together; stage 2 starts LightGCN
 from what was found.
 
+Cell: Interaction: coarse-grained attention. Enhancement: contrastive learning. Optimization: two-step.
 Related: LightGCN is MCPTR without stage 1; PMGT pretrains items by a transformer.
 Differs from the paper: from its abstract; users have no reviews here, their modalities are means of what they chose; the downstream
 recommender is LightGCN; features stay fixed (the paper fine-tunes their encoders).

@@ -6,6 +6,7 @@ https://ieeexplore.ieee.org/document/9428193
 Per modality ``c_m = C_m x_m`` and ``s_m = S_m x_m``. The item is ``e_i + F [mean_m c_m | s_1 | s_2 ..]``, a user ``e_u``. The common parts are
 aligned, ``1 - cos(c_m, c_m')``, and each is made independent of its modality's own part by their distance correlation.
 
+Cell: Interaction: other fusion. Enhancement: disentangled representation. Optimization: end-to-end.
 Related: PAMD separates them beforehand and by contrast; VBPR doesn't separate.
 Differs from the paper: from the survey's words (common and complementary parts); all formulas are reconstructed.
 """

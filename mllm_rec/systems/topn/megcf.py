@@ -6,6 +6,7 @@ ACM TOIS 2022. https://doi.org/10.1145/3544106
 Two linear graph convolutions, one over users and items, one over users, items and entities that items have in common, start from the same
 vectors. Links are normalized ``D^-1/2 A D^-a`` and the last layer alone counts. The score is ``u1 . i1 + u2 . i2``.
 
+Cell: Interaction: filtration. Enhancement: none. Optimization: end-to-end.
 Related: LightGCN is the first with a symmetric norm and all layers; MGCN links items directly.
 Differs from the paper: entities are the nearest centers of a k-means over each modality's features (the paper extracts objects of pictures and words of
 titles); without reviews no item is weighed by sentiment.

@@ -7,6 +7,7 @@ As in MMGCN each modality has its graph, and the ID re-enters at each layer. A n
 a gate ``g = sigmoid(s / sqrt(deg_v))`` scales it, and ``h = norm(sum_j softmax_j(g s) W1 x_j + b)``; then
 ``x <- LReLU(W3 h + LReLU(W2 x) + e_id)``. The mean over modalities is the final vector.
 
+Cell: Interaction: user-item graph, fine-grained attention. Enhancement: none. Optimization: end-to-end.
 Related: MMGCN averages the neighbors; GRCN weighs the ID's graph by content.
 Differs from the paper: features are centered and scaled to unit length; the penalty falls on the rows of the batch; all layers count
 (the released code returns after the first).

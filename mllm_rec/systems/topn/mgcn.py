@@ -8,6 +8,7 @@ Behavior-guided purifier: ``e_m = e_i * sigmoid(G_m(W_m x_m))``. Item view: ``h_
 ``sum_m a_m E_m``, ``a_m = softmax_m(q . tanh(W E_m + b))``; specific parts ``(E_m - common) * sigmoid(P_m E)``; their mean
 with the common part is the side vector, added to ``E``. A contrast draws ``E`` and the side vector of a node together.
 
+Cell: Interaction: user-item graph, item-item graph, coarse-grained attention. Enhancement: none. Optimization: end-to-end.
 Related: FREEDOM adds frozen item links to LightGCN without purifier or fuser; MICRO contrasts modalities with their fusion.
 Differs from the paper: the contrast takes each user and item of a batch once; features are centered and scaled to unit length before
 they are projected; an item without a modality has no links of that kind.

@@ -6,6 +6,7 @@ IEEE TKDE 2022. https://arxiv.org/abs/2111.00678
 Item graphs ``A_m`` as in LATTICE; ``h_m = A_m e``; fused by ``a_m = softmax_m(q . tanh(W h_m + b))``, ``h = sum_m a_m h_m``. Each ``h_m``
 is drawn to ``h`` of the same item and away from both views of the others (GRACE). An item is LightGCN's vector plus ``h / |h|``.
 
+Cell: Interaction: item-item graph. Enhancement: contrastive learning. Optimization: end-to-end.
 Related: LATTICE sums the graphs with one weight each; MGCN purifies before it propagates.
 Differs from the paper: the contrast is among the distinct items of a batch instead of all items in chunks; links and weights as in our
 LATTICE.

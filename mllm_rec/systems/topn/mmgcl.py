@@ -8,6 +8,7 @@ IDs and projected features travel over the user-item graph in channels that shar
 graph with other links dropped (modality masking). In each, a user and an item they chose are told from the batch's other
 items and from a challenging negative, the same item with one modality swapped for that of an item not chosen.
 
+Cell: Interaction: user-item graph. Enhancement: contrastive learning. Optimization: end-to-end.
 Related: LightGCN is the ID channel alone; MICRO contrasts modalities of one item, BM3 needs no negatives.
 Differs from the paper: views are drawn once an epoch; the masked modality is the one that is swapped, each with the same chance; features
 are centered and scaled to unit length.

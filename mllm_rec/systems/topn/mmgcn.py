@@ -7,6 +7,7 @@ Per modality m a user starts as a free preference and an item as its projected f
 averages the neighbors, ``h = LReLU(mean_j W1 x_j)``, re-enters the ID vector that all modalities share,
 ``x^ = LReLU(W2 x) + e_id``, and joins both, ``x <- LReLU(W3 [h | x^])``. The mean over modalities is the final vector.
 
+Cell: Interaction: user-item graph. Enhancement: none. Optimization: end-to-end.
 Related: MGAT weighs the neighbors; LightGCN has one graph of IDs and no weights.
 Differs from the paper: features are centered and scaled to unit length; the IDs and preferences are trained (the released code
 leaves them as drawn); the penalty falls on the rows of the batch.

@@ -9,6 +9,7 @@ ones, smoothed by Gumbel noise (Wasserstein with gradient penalty); the rows lea
 
 An item that nobody chose has no ``h``, so content cannot rank it.
 
+Cell: Interaction: user-item graph, coarse-grained attention. Enhancement: contrastive learning. Optimization: end-to-end.
 Related: LightGCN without modalities; LATTICE learns links between items rather than of users.
 Differs from the paper: the graphs are found anew once an epoch; the critic is one hidden layer of fixed width (the paper's grows with the
 square of the items), sees some users of each batch, and steps together with the generator, whose gradient is reversed; features are

@@ -6,6 +6,7 @@ Entry 76 of the survey, https://arxiv.org/abs/2302.03883
 The score is ``b_i + p_u . q_i + sum_v w_uv theta_u^v . E_v f_i^v``: beside factors from the log, each view v (there: kinds of pictures, here:
 modalities) has factors of its own, and a user's weight of it.
 
+Cell: Interaction: other fusion. Enhancement: none. Optimization: end-to-end.
 Related: VBPR has no weights and a bias of content; DualGNN's weights act on graphs.
 Differs from the paper: from its abstract; views are the modalities, one feature vector each; Adam on batches.
 """

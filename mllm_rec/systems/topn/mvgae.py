@@ -8,6 +8,7 @@ each channel a mean and a log-variance of every node. A product of experts weigh
 ``mu = sum_c mu_c T_c / sum_c T_c``. With ``z = mu + noise eps e^{lv / 2}`` the chosen item beats the hardest of some others, for the
 fused experts and for each alone, and all stay near N(0, I). The score is ``mu_u . mu_i``.
 
+Cell: Interaction: filtration. Enhancement: none. Optimization: end-to-end.
 Related: LightGCN is sure of everything; DualGNN weighs modalities by user instead of by certainty.
 Differs from the paper: the hardest of the batch's own negatives and those of some rows before; the experts of the modalities and of the
 log are multiplied at once (the same product); an item without a modality has no such expert.

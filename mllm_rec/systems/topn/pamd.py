@@ -7,6 +7,7 @@ Per modality ``c_m = C_m x_m`` and ``s_m = S_m x_m``. Pretraining: among the ite
 negatives (consistence); ``cos(c_m, s_m)^2`` is small (gap); ``c_m + s_m`` rebuilds ``x_m``. Then ``f = [mean_m c_m | s_1 | s_2 ..]`` is frozen, and the
 score is ``p_u . q_i + t_u . f_i``.
 
+Cell: Interaction: fine-grained attention. Enhancement: disentangled representation. Optimization: two-step.
 Related: MDR learns both at once, by correlation; VBPR has the features as they are.
 Differs from the paper: from its abstract; the decoders and the exact terms are reconstructed.
 """

@@ -7,6 +7,7 @@ A structure channel sums hops of the IDs, ``sum_l A^l e``. A channel of each mod
 attention: link (u, i) of the normalized graph counts ``1 + cos(x_u, x_i)``, so a mismatched one fades and none is cut;
 hops are summed. Self-attention over the channels of a node, ``T + softmax(Q T (K T)' / sqrt(d)) V T``, and their mean is its vector.
 
+Cell: Interaction: filtration. Enhancement: none. Optimization: end-to-end.
 Related: GRCN cuts links by confidence; MMGCN averages channels; LightGCN is the structure channel's mean.
 Differs from the paper: from its abstract; the form of the positive attention and of the self-attention is reconstructed.
 """

@@ -8,6 +8,7 @@ its role's vector (the item itself, or a neighbor). Attention mixes likeness wit
 ``(1 - b) softmax(Q K' / sqrt(d)) + b softmax(1 - cos(D, D) + I)``. Pretraining tells neighbors from other items by cosine and rebuilds the
 features of masked neighbors. The output at the item itself starts its vector in a downstream recommender, here matrix factorization.
 
+Cell: Interaction: item-item graph, fine-grained attention. Enhancement: none. Optimization: two-step.
 Related: BPR is PMGT without pretraining; TESM pretrains a graph network of each modality and attends later.
 Differs from the paper: the context is the neighbors that share most users (the paper samples three hops and keeps the most frequent); one negative
 for each pair; downstream a product instead of NCF; features are centered and scaled to unit length.

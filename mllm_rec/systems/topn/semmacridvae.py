@@ -6,6 +6,7 @@ https://ieeexplore.ieee.org/document/9720218
 As in MacridVAE ``p_i`` is in proportion to ``sum_k c_ik exp(z_k . h_i / tau)``. Items start at the leading principal components of their
 features times ``sqrt(2 / (N + d))``, prototypes at the centers of a k-means of them, so that a prototype means a kind of thing to be seen.
 
+Cell: Interaction: other fusion. Enhancement: disentangled representation. Optimization: end-to-end.
 Related: MacridVAE starts from chance.
 Differs from the paper: all modalities side by side, each row at length one (the paper: pictures); sizes as in our MacridVAE.
 """

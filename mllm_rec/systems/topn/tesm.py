@@ -7,6 +7,7 @@ Stage 1, per modality m on the graph ``S_m`` of items alike: ``z_m = B LReLU(S_m
 ``softplus(-z_i . z_k) + softplus(z_i . z_j)`` for linked k and others j. Stage 2: an item is
 ``e_i + sum_m a_m V_m z_m`` with ``a_m = softmax_m(q . tanh(W V_m z_m + b))``, a user ``e_u``, trained to rank.
 
+Cell: Interaction: user-item graph, fine-grained attention. Enhancement: none. Optimization: two-step.
 Related: PMGT pretrains a transformer over neighbors; VBPR adds projected features without a graph or attention.
 Differs from the paper: neither text nor code of it was at hand; from the survey's words (graph pretraining of modality embeddings,
 then collaborative filtering with attention) all formulas are reconstructed.

@@ -8,6 +8,7 @@ SIGIR 2023. https://arxiv.org/abs/2312.11816
 ``f1`` over the ``h_m``; ``f2`` over ``f1, h_I``; ``f3`` over ``f2, e_i``. The item is ``e_i + f3``. A contrast draws the modalities of one item
 together.
 
+Cell: Interaction: item-item graph, coarse-grained attention. Enhancement: contrastive learning. Optimization: end-to-end.
 Related: MGCN fuses by a query that all items share; LATTICE sums graphs with one weight each.
 Differs from the paper: its code was not at hand; which attention stands at each step, and the frozen feature graphs (the paper mixes frozen and learned
 ones), are reconstructed.

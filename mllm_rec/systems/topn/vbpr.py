@@ -7,6 +7,7 @@ The score is ``b_i + gamma_u . gamma_i + sum over modalities of (theta_u . E f_i
 factors from the log, its features projected into a space of taste, and a bias for what everyone likes to see.
 An item nobody chose yet is ranked by its features alone.
 
+Cell: Interaction: other fusion. Enhancement: none. Optimization: end-to-end.
 Related: BPR is VBPR without features.
 Differs from the paper: any number of modalities, each with its own factors and projection; features are centered and
 scaled to unit length; Adam on batches; the user bias and the constant are left out, as they change no ranking.
