@@ -11,17 +11,17 @@ quadratic in time; its memory is not.
 
 import argparse
 import itertools
-import resource
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from workload import batches_of, step_of
 
 from mllm_rec import SYSTEMS, Dataset, Interactions, create
 from mllm_rec.data.features import Features
-from mllm_rec.optimization.sampling import Triples
+from mllm_rec.optimization.fit import peak_memory
 from mllm_rec.pipeline.processes import apart
 
 USERS, ITEMS, INTERACTIONS, WIDTH = 5_000, 2_000, 100_000, 64
@@ -48,25 +48,17 @@ def measure(name: str, scale: int, batch_size: int) -> dict[str, float]:
     """Cost of one system at one size."""
     data = power_law(scale)
     start = time.perf_counter()
-    system = create(SYSTEMS[name], data).train()
-    generator = torch.Generator().manual_seed(0)
-    if hasattr(system, "begin_epoch"):
-        system.begin_epoch(generator)
+    system = create(SYSTEMS[name], data)
+    batches = batches_of(system, data, batch_size)
     made = time.perf_counter() - start
-    optimizer = torch.optim.Adam(system.parameters(), lr=3e-3, fused=True)
-    batches = Triples(data.edges, data.shape, batch_size).epoch(generator)
-    took = []
-    for _ in range(1 + STEPS):
-        batch = next(batches)
+    step, took = step_of(system), []
+    for batch in itertools.islice(batches, 1 + STEPS):
         start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        sum(system.loss(batch).values()).backward()
-        optimizer.step()
+        step(batch)
         took.append(time.perf_counter() - start)
-    step = float(np.mean(took[1:]))
-    count = data.edges.shape[1]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"interactions": count, "made": made, "step": step, "epoch": step * -(-count // batch_size), "peak": peak}
+    mean, count = float(np.mean(took[1:])), data.edges.shape[1]
+    peak = peak_memory(torch.device("cpu"))
+    return {"interactions": count, "made": made, "step": mean, "epoch": mean * -(-count // batch_size), "peak": peak}
 
 
 def draw(found: dict[tuple[str, int], dict[str, float]], systems: list[str], path: Path) -> None:

@@ -7,31 +7,31 @@
 *Against MMRec* each side runs each system by its own defaults (batches of 2,048 triples, vectors of 64 numbers), in a process of its own with one
 thread: processor seconds of an epoch's training, the mean over ``--epochs``, and of what it is followed by (ours: validation; MMRec: validation and
 test), and the most memory that the process held. Its code is read from the folder and nothing of it is kept; ``docs/performance.md`` says how to make it
-run. *Plain PyTorch* is what most published code
-does: the normalized graph as a ``torch.sparse`` COO matrix, autograd through a product per layer, negatives drawn one by one in a Python loop,
+run. *Plain PyTorch* is what most published code does: the normalized graph as a ``torch.sparse`` COO matrix, autograd through a product per layer, negatives drawn one by one in a Python loop,
 Adam over the tables; the losses of the last epoch are checked to agree. *On a GPU* a step is loss, gradient and Adam on one batch of TikTok.
 """
 
 import argparse
 import random
-import resource
 import sys
 import tempfile
 import time
 import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.nn.functional import logsigmoid
-from workload import Workload, workloads
+from workload import Workload, batches_of, step_of, workloads
 
 from mllm_rec import SYSTEMS, FitSettings, create, fit, validator
 from mllm_rec.data.sources import load
 from mllm_rec.errors import InputError
-from mllm_rec.optimization.sampling import Negatives, Triples
+from mllm_rec.optimization.fit import peak_memory
+from mllm_rec.optimization.sampling import Negatives
 from mllm_rec.pipeline.processes import apart
 from mllm_rec.pipeline.results import Bench
 
@@ -52,11 +52,6 @@ BOTH = {
 }
 
 
-def peak() -> int:
-    """Bytes that this process has held at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def ours(name: str, epochs: int) -> dict[str, float]:
     """Processor seconds of an epoch and of a validation, and peak memory."""
     bench = Bench.load("tiktok-va")
@@ -70,7 +65,7 @@ def ours(name: str, epochs: int) -> dict[str, float]:
     with torch.no_grad():
         system.train().eval()
         validate(system)
-    return {"training": training, "evaluation": time.process_time() - start, "peak": peak()}
+    return {"training": training, "evaluation": time.process_time() - start, "peak": peak_memory(torch.device("cpu"))}
 
 
 def write_mmrec(folder: Path) -> None:
@@ -159,7 +154,7 @@ def theirs(checkout: str, data: str, name: str, epochs: int) -> dict[str, float]
     start = time.process_time()
     for part in held_out:
         trainer._valid_epoch(part)
-    return {"training": training, "evaluation": time.process_time() - start, "peak": peak()}
+    return {"training": training, "evaluation": time.process_time() - start, "peak": peak_memory(torch.device("cpu"))}
 
 
 def against_mmrec(checkout: Path, names: list[str], epochs: int) -> None:
@@ -184,20 +179,6 @@ def against_mmrec(checkout: Path, names: list[str], epochs: int) -> None:
             print(f"| {name} | {' | '.join(cells)} | {whole:.1f} x | {part:.1f} x | {memory} |", flush=True)
     means = np.exp(np.log(ratios).mean(0))
     print(f"| geometric mean | | | {means[0]:.1f} x | {means[1]:.1f} x | |")
-
-
-def step_of(system: torch.nn.Module, batch, lower: bool) -> Callable[[], None]:
-    """Loss, gradient and Adam on one batch; ``lower``: matrix products in bfloat16."""
-    optimizer = torch.optim.Adam(system.parameters(), lr=3e-3, fused=True)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", torch.bfloat16, enabled=lower):
-            loss = sum(system.loss(batch).values())
-        loss.backward()
-        optimizer.step()
-
-    return step
 
 
 def milliseconds(step: Callable[[], None], repeats: int = 20) -> float:
@@ -228,15 +209,12 @@ def on_a_gpu(names: list[str]) -> None:
         memory = torch.cuda.max_memory_allocated() / 2**20
         cells = []
         for lower, compiled in ((False, False), (True, False), (False, True)):
-            system = create(SYSTEMS[name], bench.data).to("cuda").train()
-            generator = torch.Generator().manual_seed(0)
-            if hasattr(system, "begin_epoch"):
-                system.begin_epoch(generator)
-            batch = next(Triples(bench.data.edges, bench.data.shape, BATCH, system.by_user).epoch(generator)).to(torch.device("cuda"))
+            system = create(SYSTEMS[name], bench.data).to("cuda")
+            batch = next(batches_of(system, bench.data, BATCH)).to(torch.device("cuda"))
             if compiled:
                 system.loss = torch.compile(system.loss)
             try:
-                cells.append(f"{milliseconds(step_of(system, batch, lower)):.1f} ms")
+                cells.append(f"{milliseconds(partial(step_of(system, lower), batch)):.1f} ms")
             except Exception as error:
                 cells.append(f"- ({type(error).__name__})")
         print(f"| {name} | {epoch:.2f} s | {' | '.join(cells)} | {memory:.0f} |", flush=True)

@@ -1,6 +1,7 @@
 """What the benchmarks measure on: made-up data of TikTok's size, and TikTok itself where it lies in MLLM_REC_DATA."""
 
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.interactions import Interactions
 from mllm_rec.data.sources import SOURCES, data_cache, load
 from mllm_rec.data.split import split
+from mllm_rec.optimization.sampling import Batch, Triples
 
 USERS, ITEMS, TRAIN, TEST = 9_308, 6_710, 60_000, 6_000
 
@@ -50,3 +52,26 @@ def workloads() -> list[Workload]:
     """Those that can be measured here."""
     there = "MLLM_REC_DATA" in os.environ and SOURCES["tiktok-va"].present(data_cache())
     return [made_up(), *([tiktok()] if there else [])]
+
+
+def batches_of(system: torch.nn.Module, data: Dataset, batch_size: int) -> Iterator[Batch]:
+    """Batches of the epoch that the system, switched to training, begins."""
+    generator = torch.Generator().manual_seed(0)
+    system.train()
+    if hasattr(system, "begin_epoch"):
+        system.begin_epoch(generator)
+    return Triples(data.edges, data.shape, batch_size, system.by_user).epoch(generator)
+
+
+def step_of(system: torch.nn.Module, lower: bool = False) -> Callable[[Batch], None]:
+    """Loss, gradient and Adam on a batch; ``lower``: matrix products in bfloat16, on a GPU."""
+    optimizer = torch.optim.Adam(system.parameters(), lr=3e-3, fused=True)
+
+    def step(batch: Batch) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cuda", torch.bfloat16, enabled=lower):
+            loss = sum(system.loss(batch).values())
+        loss.backward()
+        optimizer.step()
+
+    return step

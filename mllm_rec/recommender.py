@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.files import atomic
@@ -326,8 +327,11 @@ class TopN(Recommender):
         if query.items is None:
             scores = self.match(user, items)
             return scores if bias is None else scores + bias
-        chosen = query.items.to(items.device)
-        scores = self.match(user, items[chosen])
+        return self.score_of(user, items, bias, query.items.to(items.device))
+
+    def score_of(self, user: Tensor, items: Tensor, bias: Tensor | None, chosen: Tensor) -> Tensor:
+        """Scores ``(batch, k)`` of users ``(batch, dim)`` and the items ``chosen`` ``(batch, k)`` for each, of all ``(num_items, dim)``."""
+        scores = self.match(user, embedding(chosen, items))
         return scores if bias is None else scores + bias[chosen]
 
 

@@ -29,6 +29,7 @@ def read_ids(table: Table, column: str, what: str, problems: Problems) -> pd.Ser
     lengths = [f"an id of {length} characters; wanted at most {LONGEST}" for length in ids[long].str.len()]
     problems.add(table.path, f"overlong {what} id", lengths, "refused", rows=ids.index[long], column=column)
     ids = ids[~long]
+    # the characters, not their escapes: not every engine behind a column of strings knows \u
     broken = ids.str.contains("[\n\r\t\v\f\x85\u2028\u2029]", regex=True)
     if broken.any():
         why = "the id runs over several lines; it is read as one line"

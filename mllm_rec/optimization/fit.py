@@ -143,7 +143,7 @@ def _solve(system: Any, validate: Callable[[Any], float] | None) -> Run:
     seconds = time.perf_counter() - start
     best = _validation(system, validate, 0) if validate else None
     size = sum(tensor.numel() for tensor in system.state().values())
-    return Run(0, 0, best, [], size, seconds, _peak_memory(torch.device("cpu")))
+    return Run(0, 0, best, [], size, seconds, peak_memory(torch.device("cpu")))
 
 
 def _train(
@@ -205,7 +205,7 @@ def _train(
     system.restore(progress.best_state)
     system.eval()
     parameters = sum(parameter.numel() for parameter in system.parameters())
-    peak = _peak_memory(accelerator.device)
+    peak = peak_memory(accelerator.device)
     return Run(progress.best_epoch, progress.epoch, progress.best, progress.history, parameters, progress.seconds, peak)
 
 
@@ -248,7 +248,7 @@ def _epoch(
             if not torch.isfinite(loss):
                 _name_broken(terms, epoch)
             optimizer.zero_grad(set_to_none=True)
-            accelerator.backward(loss if factor == 1 else factor * loss)
+            accelerator.backward(factor * loss)
             if accelerator.num_processes > 1:
                 for parameter in system.parameters():
                     if parameter.grad is not None:
@@ -300,7 +300,8 @@ def _seeded(seed: int, epoch: int, device: torch.device, *more: int) -> Iterator
         yield torch.Generator().manual_seed(drawn)
 
 
-def _peak_memory(device: torch.device) -> int:
+def peak_memory(device: torch.device) -> int:
+    """Bytes at most in use: of the accelerator, or else of this process alone."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")

@@ -81,7 +81,5 @@ class ModalityBalancing(Around):
     def _gap(self, vectors: tuple[Tensor, Tensor, Tensor | None], users: Tensor, pairs: Tensor) -> Tensor:
         """``(rows,)``: score of the first item of each pair less that of the second."""
         of_users, of_items, bias = vectors
-        scores = self.match(embedding(users, of_users), embedding(pairs, of_items))
-        if bias is not None:
-            scores = scores + bias[pairs]
+        scores = self.score_of(embedding(users, of_users), of_items, bias, pairs)
         return scores[:, 0] - scores[:, 1]

@@ -111,9 +111,7 @@ class PromptMM(Around):
         said = self.strategy
         users, items = self.represent()
         lists = torch.cat([batch.positives[None], batch.candidates(said.others)]).T
-        bias = self.item_bias()
-        scores = self.match(embedding(batch.users, users), embedding(lists, items))
-        scores = scores if bias is None else scores + bias[lists]
+        scores = self.score_of(embedding(batch.users, users), items, self.item_bias(), lists)
         wanted = fusion.products(self.teacher_users[batch.users], self.teacher_items[lists])
         chosen = torch.unique(batch.positives)
         alike = cosine_similarity(self.adapter(embedding(chosen, items)), self.teacher_items[chosen])

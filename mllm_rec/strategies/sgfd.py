@@ -66,11 +66,12 @@ class SGFDTeacher(Recommender):
         super().__init__(data, settings)
         said, widths = self.settings, self.content.widths
         self.networks = nn.ModuleDict({name: self._network(width, min(said.dim, width)) for name, width in widths.items()})
-        middles = clusters.centers(torch.cat([x for _, x in self.content.items()], 1), said.kinds)
+        wide = torch.cat([x for _, x in self.content.items()], 1)
+        middles = clusters.centers(wide, said.kinds)
         self.classifiers = nn.ModuleDict(
             {str(width): nn.Linear(width, len(middles)) for width in {min(said.dim, w) for w in widths.values()}}
         )
-        self.register_buffer("kinds", torch.cdist(torch.cat([x for _, x in self.content.items()], 1), middles).argmin(1), persistent=False)
+        self.register_buffer("kinds", torch.cdist(wide, middles).argmin(1), persistent=False)
 
     @staticmethod
     def _network(width: int, dim: int) -> nn.Sequential:

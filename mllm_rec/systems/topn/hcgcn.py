@@ -54,6 +54,7 @@ class HCGCN(TopN):
         self.item_graphs = nn.ModuleDict(
             {name: bridge.item_item_graph(x, self.present[name], self.settings.neighbors) for name, x in self.features.items()}
         )
+        self.register_buffer("nearest", torch.empty(0, dtype=torch.int64), persistent=False)
         self.rebuild()
 
     @torch.no_grad()
@@ -90,8 +91,7 @@ class HCGCN(TopN):
             "bpr": losses.bpr(*batch.rows(users, items)),
             "l2": self.settings.decay * losses.l2(*own),
             "cluster": self.settings.cluster_weight * -agreement.clamp(min=1e-12).log().mean(),
-            "behavior": weight
-            * contrastive.info_nce(embedding(distinct, items), embedding(self.nearest.to(distinct.device)[distinct], items), t),
+            "behavior": weight * contrastive.info_nce(embedding(distinct, items), embedding(self.nearest[distinct], items), t),
         }
         if len(self.content) > 1:
             projected = {name: project(self.content[name]) for name, project in self.projections.items()}
