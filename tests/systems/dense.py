@@ -1,9 +1,14 @@
 """The pieces that papers share, as dense algebra on the six users and five items of ``six_by_five``."""
 
 import torch
-from six_by_five import IMAGE, PRESENT, TEXT, unit
+from six_by_five import IMAGE, PRESENT, TEXT, affine, unit
 
 RAW = {"image": IMAGE, "text": TEXT}
+
+
+def line(layer, x):
+    """``W x``, and ``+ b`` where the layer has one."""
+    return affine(layer, x, layer.bias is not None)
 
 
 def inverse(degree, power=1.0):
@@ -29,10 +34,10 @@ def cosines(a, b):
 
 
 def knn(name, k, weighted=False, x=None):
-    """The item graph of one modality: an item's own link first, then the most alike; nothing where it is missing."""
+    """The item graph of one modality, of its features or of ``x``: an item's own link first, then the most alike; nothing where it is missing."""
     there = PRESENT[name]
-    alike = cosines(RAW[name] if x is None else x, RAW[name] if x is None else x)
-    order = alike.clone().fill_diagonal_(9.0)
+    alike = cosines(*[RAW[name] if x is None else x] * 2)
+    order = alike.detach().clone().fill_diagonal_(9.0)
     order[:, ~there] = -9.0
     links = torch.zeros(5, 5)
     for row in there.nonzero().flatten():

@@ -17,7 +17,8 @@ def test_scores_on_the_planted_set_differ_pairwise():
         fit(system, board, settings=FitSettings(epochs=3, batch_size=128, lr=0.01))
         ranks = system.score(Query(torch.arange(30)))[:, :30].argsort(1).argsort(1).float()
         orders[name] = (ranks - ranks.mean(1, keepdim=True)).flatten() / ranks.std() / ranks.numel() ** 0.5
-    alike = torch.stack(list(orders.values())) @ torch.stack(list(orders.values())).T
+    stacked = torch.stack(list(orders.values()))
+    alike = stacked @ stacked.T
     alike.fill_diagonal_(0)
     nearest, place = alike.max(1)
     names = list(orders)

@@ -3,14 +3,10 @@
 import math
 
 import torch
-from dense import inverse
-from six_by_five import BATCH, EVERYONE, LIKES, affine, close, contents, drawn, with_strangers
+from dense import inverse, line
+from six_by_five import BATCH, EVERYONE, LIKES, close, contents, drawn, with_strangers
 
 from mllm_rec.systems.topn.dicer import DICER
-
-
-def line(layer, x):
-    return affine(layer, x, layer.bias is not None)
 
 
 def density(z, mean, log_variance):

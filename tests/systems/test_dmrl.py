@@ -2,8 +2,23 @@
 
 import pytest
 import torch
-from dense import cosines, distance_correlation
-from six_by_five import BATCH, EVERYONE, KNOWN, LIKES, PRESENT, affine, bpr, close, contents, data, drawn, squared, unit, with_strangers
+from dense import cosines, distance_correlation, line
+from six_by_five import (
+    BATCH,
+    EVERYONE,
+    KNOWN,
+    LIKES,
+    PRESENT,
+    close,
+    contents,
+    data,
+    drawn,
+    penalty,
+    rank,
+    squared,
+    unit,
+    with_strangers,
+)
 from torch.nn.functional import leaky_relu, softplus
 
 from mllm_rec.interaction import fusion
@@ -13,10 +28,6 @@ from mllm_rec.systems.topn.pamd import PAMD
 from mllm_rec.systems.topn.semmacridvae import SEMMacridVAE
 
 USER, CHOSEN, OTHER = BATCH.users, BATCH.positives, BATCH.negatives
-
-
-def line(layer, x):
-    return affine(layer, x, layer.bias is not None)
 
 
 @pytest.mark.parametrize("candidates", [1, 3])
@@ -40,7 +51,7 @@ def test_dmrl_equation(candidates):
     assert loss.keys() == {"ranking", "independence", "l2"}
     hardest = torch.stack([scores[USER, OTHER.roll(step)] for step in range(candidates)]).amax(0)
     assert close(loss["ranking"], softplus(hardest - scores[USER, CHOSEN]).mean())
-    assert close(loss["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    assert close(loss["l2"], 0.3 * penalty(system))
     matrices = [system.users[USER], system.items[CHOSEN], *(y[name][CHOSEN] for name in y)]
     wanted = 0.4 * sum(distance_correlation(one[:, :2], one[:, 2:]) for one in matrices)
     assert torch.allclose(loss["independence"], wanted, atol=1e-3)
@@ -111,6 +122,6 @@ def test_pamd_equation():
     users, items = torch.cat([system.users, system.tastes], 1), torch.cat([system.items, f], 1)
     assert close(system.score(EVERYONE), with_strangers(users) @ items.T)
     tuned = system.loss(BATCH)
-    assert tuned.keys() == {"bpr", "l2"} and close(tuned["bpr"], bpr(users[USER], items[CHOSEN], items[OTHER]))
+    assert tuned.keys() == {"bpr", "l2"} and close(tuned["bpr"], rank(users, items))
     rows = (system.users[USER], system.items[CHOSEN], system.items[OTHER], system.tastes[USER])
     assert close(tuned["l2"], 0.3 * squared(*rows))

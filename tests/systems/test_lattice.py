@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from dense import attended, cosines, inverse, knn
-from six_by_five import BATCH, EVERYONE, PRESENT, affine, bpr, close, contents, drawn, lightgcn, squared, unit, with_strangers
+from dense import attended, cosines, knn
+from six_by_five import BATCH, EVERYONE, PRESENT, affine, close, contents, drawn, lightgcn, penalty, rank, unit, with_strangers
 
 from mllm_rec.systems.topn.lattice import LATTICE
 from mllm_rec.systems.topn.lightgcn import LightGCN
@@ -14,16 +14,8 @@ USER, CHOSEN, OTHER = BATCH.users, BATCH.positives, BATCH.negatives
 
 def item_graph(system, name, neighbors, frozen_share):
     """Frozen links, and those of the projected features: the nearest by cosine, the item itself first, below zero nothing."""
-    y = affine(system.graphs[name].projection, contents()[name])
-    alike, there = cosines(y, y), PRESENT[name]
-    order = alike.detach().clone().fill_diagonal_(9.0)
-    order[:, ~there] = -9.0
-    links = torch.zeros(5, 5)
-    for row in there.nonzero().flatten().tolist():
-        for other in order[row].argsort(descending=True)[: min(neighbors, int(there.sum()))].tolist():
-            links[row, other] = alike[row, other].clamp(min=0)
-    root = inverse(links.sum(1), 0.5)
-    return frozen_share * knn(name, neighbors, weighted=True) + (1 - frozen_share) * root[:, None] * links * root
+    learned = knn(name, neighbors, weighted=True, x=affine(system.graphs[name].projection, contents()[name]))
+    return frozen_share * knn(name, neighbors, weighted=True) + (1 - frozen_share) * learned
 
 
 @pytest.mark.parametrize(("layers", "neighbors"), [(1, 2), (2, 3)])
@@ -36,8 +28,8 @@ def test_lattice_equation(layers, neighbors):
     items = items + unit(h)
     assert close(system.score(EVERYONE), with_strangers(users) @ items.T)
     loss = system.loss(BATCH)
-    assert loss.keys() == {"bpr", "l2"} and close(loss["bpr"], bpr(users[USER], items[CHOSEN], items[OTHER]))
-    assert close(loss["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    assert loss.keys() == {"bpr", "l2"} and close(loss["bpr"], rank(users, items))
+    assert close(loss["l2"], 0.3 * penalty(system))
     loss["bpr"].backward()
     assert all(graph.projection.weight.grad.any() for graph in system.graphs.values()) and system.weights.grad.any()
 
@@ -52,8 +44,8 @@ def test_micro_equation(layers, neighbors):
     items = items + unit(h)
     assert close(system.score(EVERYONE), with_strangers(users) @ items.T)
     loss = system.loss(BATCH)
-    assert loss.keys() == {"bpr", "l2", "contrast"} and close(loss["bpr"], bpr(users[USER], items[CHOSEN], items[OTHER]))
-    assert close(loss["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    assert loss.keys() == {"bpr", "l2", "contrast"} and close(loss["bpr"], rank(users, items))
+    assert close(loss["l2"], 0.3 * penalty(system))
     total = 0.0
     for name, one in zip(contents(), each, strict=True):
         rows = torch.unique(CHOSEN)[PRESENT[name][torch.unique(CHOSEN)]]

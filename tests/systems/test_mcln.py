@@ -2,17 +2,29 @@
 
 import pytest
 import torch
-from six_by_five import BATCH, EVERYONE, KNOWN, LIKES, PRESENT, affine, bpr, close, contents, drawn, lightgcn, squared, with_strangers
+from dense import line
+from six_by_five import (
+    BATCH,
+    EVERYONE,
+    KNOWN,
+    LIKES,
+    PRESENT,
+    bpr,
+    close,
+    contents,
+    drawn,
+    lightgcn,
+    penalty,
+    rank,
+    squared,
+    with_strangers,
+)
 from torch.nn.functional import leaky_relu, softplus
 
 from mllm_rec.systems.topn.iris import IRIS
 from mllm_rec.systems.topn.mcln import MCLN
 
 USER, CHOSEN, OTHER = BATCH.users, BATCH.positives, BATCH.negatives
-
-
-def line(layer, x):
-    return affine(layer, x, layer.bias is not None)
 
 
 def mixed(system, tokens, other=None):
@@ -36,17 +48,17 @@ def test_mcln_equation(layers, attention_layers):
     served = items + 0.7 * sum(z.values()) + torch.stack([mixed(system, one) for one in tokens])
     assert close(system.score(EVERYONE), with_strangers(users) @ served.T)
     loss = system.loss(BATCH)
-    assert loss.keys() == {"bpr", "mix", "image", "text", "l2"} and close(loss["bpr"], bpr(users[USER], items[CHOSEN], items[OTHER]))
+    assert loss.keys() == {"bpr", "mix", "image", "text", "l2"} and close(loss["bpr"], rank(users, items))
     chosen = torch.stack([mixed(system, tokens[i], tokens[j]) for i, j in zip(CHOSEN, OTHER, strict=True)])
     others = torch.stack([mixed(system, tokens[j]) for j in OTHER])
     assert close(loss["mix"], bpr(users[USER], chosen, others))
-    assert close(loss["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    assert close(loss["l2"], 0.3 * penalty(system))
     for name in z:
         assert close(loss[name], 0.7 * bpr(users[USER], z[name][CHOSEN], z[name][OTHER]))
 
 
 def test_mcln_signature():
-    """Subtracting is for training alone, and changes it; without modalities attention to one token changes nothing of a vector but its map."""
+    """What is subtracted depends on the item that was not chosen."""
     system = drawn(MCLN, dim=3, layers=1, attention_layers=1)
     turned = type(BATCH)(USER, CHOSEN, OTHER.roll(1))
     users, items = lightgcn(system.users, system.items, 1)

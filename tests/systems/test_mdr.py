@@ -1,18 +1,14 @@
 """MDR, PAMD's second stage and PMGCRN against their formulas as dense algebra."""
 
 import torch
-from dense import distance_correlation
-from six_by_five import BATCH, EVERYONE, PRESENT, affine, both_ways, bpr, close, contents, drawn, squared, unit, with_strangers
+from dense import distance_correlation, line
+from six_by_five import BATCH, EVERYONE, PRESENT, both_ways, bpr, close, contents, drawn, penalty, squared, unit, with_strangers
 from torch.nn.functional import cosine_similarity
 
 from mllm_rec.systems.topn.mdr import MDR
 from mllm_rec.systems.topn.pmgcrn import PMGCRN
 
 USER, CHOSEN, OTHER = BATCH.users, BATCH.positives, BATCH.negatives
-
-
-def line(layer, x):
-    return affine(layer, x, layer.bias is not None)
 
 
 def test_mdr_equation():
@@ -24,7 +20,7 @@ def test_mdr_equation():
     assert close(system.score(EVERYONE), with_strangers(system.users) @ items.T)
     loss = system.loss(BATCH)
     assert loss.keys() == {"bpr", "l2", "align", "split"} and close(loss["bpr"], bpr(system.users[USER], items[CHOSEN], items[OTHER]))
-    assert close(loss["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    assert close(loss["l2"], 0.3 * penalty(system))
     both = CHOSEN[PRESENT["image"][CHOSEN] & PRESENT["text"][CHOSEN]]
     assert close(loss["align"], 0.7 * (1 - cosine_similarity(common["image"][both], common["text"][both])).mean())
     split = 0.0

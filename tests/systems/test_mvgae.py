@@ -2,18 +2,14 @@
 
 import pytest
 import torch
-from dense import inverse
-from six_by_five import BATCH, EVERYONE, LIKES, PRESENT, affine, both_ways, bpr, close, contents, drawn, squared, with_strangers
+from dense import inverse, line
+from six_by_five import BATCH, EVERYONE, LIKES, PRESENT, both_ways, bpr, close, contents, drawn, penalty, with_strangers
 from torch.nn.functional import leaky_relu, softplus
 
 from mllm_rec.systems.topn.megcf import MEGCF
 from mllm_rec.systems.topn.mvgae import MVGAE
 
 USER, CHOSEN, OTHER = BATCH.users, BATCH.positives, BATCH.negatives
-
-
-def line(layer, x):
-    return affine(layer, x, layer.bias is not None)
 
 
 def posteriors(system):
@@ -93,7 +89,7 @@ def test_megcf_equation(layers, power):
     assert loss.keys() == {"bpr", "entities", "l2"}
     assert close(loss["bpr"], bpr(plain[USER], plain[6 + CHOSEN], plain[6 + OTHER]))
     assert close(loss["entities"], bpr(rich[USER], rich[6 + CHOSEN], rich[6 + OTHER]))
-    assert close(loss["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    assert close(loss["l2"], 0.3 * penalty(system))
 
 
 def test_megcf_signature():

@@ -2,20 +2,20 @@
 
 import pytest
 import torch
-from dense import attended, cosines, hops, inverse, knn, nce, normalized, partners
+from dense import attended, cosines, hops, inverse, knn, line, nce, normalized, partners
 from six_by_five import (
     BATCH,
     EVERYONE,
     LIKES,
     PRESENT,
-    affine,
     both_ways,
     bpr,
     close,
     contents,
     drawn,
     lightgcn,
-    squared,
+    penalty,
+    rank,
     unit,
     with_strangers,
 )
@@ -27,10 +27,6 @@ from mllm_rec.systems.topn.tmfun import TMFUN
 
 USER, CHOSEN, OTHER = BATCH.users, BATCH.positives, BATCH.negatives
 BOTH = torch.unique(CHOSEN)[(PRESENT["image"] & PRESENT["text"])[torch.unique(CHOSEN)]]
-
-
-def line(layer, x):
-    return affine(layer, x, layer.bias is not None)
 
 
 def asked(query, e, candidates):
@@ -56,7 +52,7 @@ def test_tmfun_equation(layers, neighbors):
     assert close(system.score(EVERYONE), with_strangers(users) @ final.T)
     loss = system.loss(BATCH)
     assert loss.keys() == {"bpr", "l2", "contrast"} and close(loss["bpr"], bpr(users[USER], final[CHOSEN], final[OTHER]))
-    assert close(loss["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    assert close(loss["l2"], 0.3 * penalty(system))
     assert close(loss["contrast"], 0.7 * nce(h["image"][BOTH], h["text"][BOTH], 0.4))
 
 
@@ -82,8 +78,8 @@ def test_mcptr_equation(neighbors):
     users, items = lightgcn(users, items, 2)
     assert close(system.score(EVERYONE), with_strangers(users) @ items.T)
     tuned = system.loss(BATCH)
-    assert tuned.keys() == {"bpr", "l2"} and close(tuned["bpr"], bpr(users[USER], items[CHOSEN], items[OTHER]))
-    assert close(tuned["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    assert tuned.keys() == {"bpr", "l2"} and close(tuned["bpr"], rank(users, items))
+    assert close(tuned["l2"], 0.3 * penalty(system))
 
 
 def test_hcgcn_equation():
@@ -102,8 +98,8 @@ def test_hcgcn_equation():
     assert close(system.score(EVERYONE), with_strangers(users) @ items.T)
     loss = system.loss(BATCH)
     assert loss.keys() == {"bpr", "l2", "cluster", "behavior", "alignment"}
-    assert close(loss["bpr"], bpr(users[USER], items[CHOSEN], items[OTHER]))
-    assert close(loss["l2"], 0.3 * squared(system.users[USER], system.items[CHOSEN], system.items[OTHER]))
+    assert close(loss["bpr"], rank(users, items))
+    assert close(loss["l2"], 0.3 * penalty(system))
     assert close(loss["cluster"], -0.6 * (of_users[USER] * of_items[CHOSEN]).sum(1).log().mean())
     alike = cosines(items, items).fill_diagonal_(-9.0)
     assert torch.equal(system.nearest, alike.argmax(1))
