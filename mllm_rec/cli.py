@@ -153,6 +153,14 @@ def features_command(args: argparse.Namespace) -> Answer:
     return features(Workspace.open(args.workspace), args.near, args.sheet, args.export, args.imported)
 
 
+def export_command(args: argparse.Namespace) -> Answer:
+    """Write a workspace as a folder that another toolkit reads, split and features included."""
+    from mllm_rec.pipeline import Workspace
+    from mllm_rec.pipeline.export import export
+
+    return export(Workspace.open(args.workspace), args.to, args.out)
+
+
 def prompts_command(args: argparse.Namespace) -> Answer:
     """The words said to models: list, show or check them."""
     from mllm_rec.pipeline.describe import prompts
@@ -397,7 +405,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added = command(
         "build",
         build_command,
-        "sources: demo, movielens-100k, tiktok-va, mmrec:FOLDER, recbole:FOLDER; or --items with your own files\n"
+        "sources: demo, movielens-100k, tiktok-va, amazon-sports-mmrec, lfm2k-mm, mmrec:FOLDER, recbole:FOLDER; or --items with your own files\n"
         "Interrupted, the same command goes on where it stopped.",
     )
     added.add_argument("source", nargs="?", help="a named source")
@@ -437,6 +445,10 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument(
         "--import", dest="imported", type=Path, metavar="DIR", help="take such matrices in as features, which later builds keep"
     )
+    added = command("export", export_command, "example: mllm-rec export shop --to mmrec --out shop_mmrec")
+    added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
+    added.add_argument("--to", choices=["mmrec"], required=True, help="layout of the folder")
+    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="where it goes")
     added = command("captions", captions_command, "example: mllm-rec captions shop --show 12")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--show", type=positive, default=0, metavar="N", help="a contact sheet of N pictures with their captions")

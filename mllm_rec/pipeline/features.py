@@ -10,9 +10,10 @@ import numpy as np
 from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.features import Features
 from mllm_rec.data.files import atomic
+from mllm_rec.data.sources.mmrec import ITEMS
 from mllm_rec.errors import InputError
 from mllm_rec.mllm.sheet import strips
-from mllm_rec.pipeline.matrices import MAPPING, take_in
+from mllm_rec.pipeline.matrices import take_in
 from mllm_rec.pipeline.workspace import Workspace
 from mllm_rec.retrieval.spaces import Space
 
@@ -74,9 +75,9 @@ def features(
         for name, one in found.items():
             with atomic(export / f"{name}_feat.npy") as temporary, open(temporary, "wb") as file:
                 np.save(file, one.values)
-        with atomic(export / MAPPING) as temporary:
+        with atomic(export / ITEMS) as temporary:
             catalog.table[["item_id"]].assign(itemID=range(len(catalog))).to_csv(temporary, index=False)
-        lines.append(f"{len(found)} matrices and {MAPPING} in {export}")
+        lines.append(f"{len(found)} matrices and {ITEMS} in {export}")
     if taken:
         value["imported"] = workspace.imported
         lines = ["taken in:", *taken, "", *lines]

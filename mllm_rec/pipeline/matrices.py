@@ -10,13 +10,12 @@ from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.features import Features
 from mllm_rec.data.matrices import feature_name, read_matrix
 from mllm_rec.data.problems import Problems, shown
-from mllm_rec.data.sources.mmrec import positions_of
+from mllm_rec.data.sources.mmrec import ITEMS, positions_of
 from mllm_rec.data.tables import Table, read_table
 from mllm_rec.encoders.published import Published
 from mllm_rec.errors import InputError
 from mllm_rec.pipeline.workspace import Workspace, fingerprint
 
-MAPPING = "i_id_mapping.csv"
 #: Columns that name an item, ours and MMRec's.
 _IDS = ("item_id", "asin")
 
@@ -42,7 +41,7 @@ def take_in(workspace: Workspace, folder: Path) -> list[str]:
         )
     with workspace.writing():
         catalog = Catalog.load(workspace.catalog)
-        rows, items = _rows(Path(folder) / MAPPING, catalog), fingerprint(catalog.item_ids.tolist())
+        rows, items = _rows(Path(folder) / ITEMS, catalog), fingerprint(catalog.item_ids.tolist())
         read = {feature_name(path): _read(path, catalog, rows) for path in paths}
         new = {name: one for name, one in read.items() if not _there(workspace, name, one, items)}
         if new:
@@ -122,9 +121,9 @@ def _first(table: Table, mask: np.ndarray) -> Any:
 def _read(path: Path, catalog: Catalog, rows: np.ndarray | None) -> Features:
     if rows is None:
         rows = np.arange(len(catalog))
-        mend = f"rows must follow the catalog, or {MAPPING} beside it say which item each is (columns item_id and itemID)"
+        mend = f"rows must follow the catalog, or {ITEMS} beside it say which item each is (columns item_id and itemID)"
     else:
-        mend = f"so many are listed in {MAPPING} beside it, and each needs its row"
+        mend = f"so many are listed in {ITEMS} beside it, and each needs its row"
     read = read_matrix(path, len(rows), mend=mend)
     values, present = np.zeros((len(catalog), read.width), np.float32), np.zeros(len(catalog), dtype=bool)
     values[rows], present[rows] = read.values, read.present

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from by_hand import write
 
+from mllm_rec.data.catalog import Catalog
 from mllm_rec.data.sources import LAYOUTS, load
+from mllm_rec.data.sources.mmrec import write_mmrec
 from mllm_rec.errors import InputError
 
 INTER = ("userID\titemID\tx_label", "7\t0\t0", "7\t2\t1", "8\t2\t0", "8\t1\t2")
@@ -125,3 +127,39 @@ def test_a_folder_without_a_log(tmp_path, layout, monkeypatch):
 def test_a_relative_folder_is_looked_for_in_the_data_cache(mmrec, monkeypatch):
     monkeypatch.setenv("MLLM_REC_DATA", str(mmrec.parent))
     assert load("mmrec:toys").name == "toys"
+
+
+def test_mmrec_written_is_read_back(mmrec, tmp_path):
+    before = load(f"mmrec:{mmrec}")
+    log = before.interactions.table.assign(rating=[1.0, 2.5, 3.0, 4.0], timestamp=[10.0, 20.0, 1.5e9, 1.6e9])
+    names = {"0": "B07", "1": "B08", "2": "B|09", "3": "0010"}
+    catalog = before.catalog
+    catalog.table["item_id"], log["item_id"] = catalog.table["item_id"].map(names), log["item_id"].map(names)
+    log["user_id"] = log["user_id"].map({"7": "ann", "8": "bob, the second"})
+    write_mmrec(tmp_path / "toys2", Catalog(catalog.table, catalog.columns), log, before.features)
+    after = load(f"mmrec:{tmp_path / 'toys2'}")
+    assert after.interactions.table.to_dict("list") == log.to_dict("list") and after.split == "given"
+    for name in ("item_id", "title", "color"):
+        assert after.catalog.table[name].tolist() == catalog.table[name].where(catalog.table[name].notna(), None).tolist()
+    np.testing.assert_array_equal(after.features["image"].values, before.features["image"].values)
+    np.testing.assert_array_equal(after.features["image"].present, before.features["image"].present)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (("item_id,itemID", "a,0", "b,1", "c,2"), "see no row has itemID 3"),
+        (("item_id,itemID", "a,0", "a,1", "c,2", "d,3"), "see row 3"),
+        (("item_id,itemID", "a,0", "b,1", "c,1", "d,3"), "see row 4"),
+    ],
+)
+def test_mmrec_with_ids_that_do_not_fit(mmrec, rows, words):
+    write(mmrec / "i_id_mapping.csv", *rows)
+    with pytest.raises(InputError, match=f"wanted one item_id for each itemID of the log, each once, but {words}"):
+        load(f"mmrec:{mmrec}")
+
+
+def test_mmrec_with_a_time_that_is_none(mmrec):
+    write(mmrec / "toys.inter", "userID\titemID\ttimestamp", "7\t0\t12", "7\t3\tnoon")
+    with pytest.raises(InputError, match="column 'timestamp' must hold numbers: row 3 holds 'noon'"):
+        load(f"mmrec:{mmrec}")

@@ -15,6 +15,10 @@ def test_a_data_set_that_is_not_there_says_what_to_get_and_where_to_put_it(tmp_p
     assert all(part in str(said.value) for part in (words, "grouplens.org/datasets/movielens/100k", "MLLM_REC_DATA"))
     with pytest.raises(InputError, match=r"TikTok is not on this machine: .*tiktok\.inter.*HKUDS/DiffMM"):
         load("tiktok-va")
+    with pytest.raises(InputError, match=r"Amazon Sports is not on this machine: .*sports\.inter"):
+        load("amazon-sports-mmrec")
+    with pytest.raises(InputError, match=r"Last.fm-2K is not on this machine: .*lfm2k\.inter"):
+        load("lfm2k-mm")
     assert place_of("movielens-100k") is None and not SOURCES["tiktok-va"].present(tmp_path)
 
 
@@ -70,3 +74,25 @@ def test_tiktok_is_as_published(real):
     assert (train["user_id"].nunique(), train["item_id"].nunique()) == (9298, 6245)
     assert {name: feature.values.shape for name, feature in source.features.items()} == {"image": (6710, 128), "audio": (6710, 128)}
     assert all(feature.present.all() for feature in source.features.values()) and source.split_name == "tiktok"
+
+
+@pytest.mark.data
+def test_lastfm_is_as_published(real):
+    source = real("lfm2k-mm")
+    log = source.interactions.table
+    assert (log["user_id"].nunique(), len(source.catalog), len(log)) == (1858, 1425, 56_345)
+    assert log["part"].value_counts().to_dict() == {"train": 44_327, "test": 7219, "validation": 4799}
+    shapes = {"text": (1425, 384), "vggish": (1425, 128), "whisper": (1425, 512)}
+    assert {name: feature.values.shape for name, feature in source.features.items()} == shapes
+    for feature in source.features.values():
+        np.testing.assert_allclose(np.linalg.norm(feature.values, axis=1), 1, atol=1e-5)
+    assert source.catalog.table["title"][0] == "Groove Armada" and "house" in source.catalog.table["tags_text"][0]
+
+
+@pytest.mark.data
+def test_amazon_sports_is_as_published(real):
+    source = real("amazon-sports-mmrec")
+    log = source.interactions.table
+    assert (log["user_id"].nunique(), len(source.catalog), len(log)) == (35_598, 18_357, 296_337)
+    assert log["part"].value_counts().to_dict() == {"train": 218_409, "test": 40_029, "validation": 37_899}
+    assert source.catalog.table["title"][1] == "led bicycle rear tail red bike torch laser beam lamp" and not source.features

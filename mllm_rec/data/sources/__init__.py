@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 
-from mllm_rec.data.sources import demo, movielens, tiktok
+from mllm_rec.data.sources import amazon_sports, demo, lastfm, movielens, tiktok
 from mllm_rec.data.sources.base import Named, Source, data_cache
 from mllm_rec.data.sources.mmrec import mmrec
 from mllm_rec.data.sources.own_files import own_files
@@ -19,6 +19,8 @@ SOURCES: dict[str, Named] = {
     "movielens-100k": Named(movielens.movielens, movielens.FOLDERS, movielens.NEEDED),
     "movielens-100k-u1": Named(lambda: movielens.movielens("u1"), movielens.FOLDERS, "u1.base"),
     "tiktok-va": Named(tiktok.tiktok, tiktok.FOLDERS, tiktok.NEEDED),
+    "amazon-sports-mmrec": Named(amazon_sports.amazon_sports, amazon_sports.FOLDERS, amazon_sports.NEEDED),
+    "lfm2k-mm": Named(lastfm.lastfm, lastfm.FOLDERS, lastfm.NEEDED),
 }
 #: Layouts of folders; a source is named LAYOUT:FOLDER.
 LAYOUTS: dict[str, Callable[[str], Source]] = {"mmrec": mmrec, "recbole": recbole}
