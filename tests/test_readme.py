@@ -6,6 +6,8 @@ import runpy
 import sys
 from pathlib import Path
 
+import pytest
+
 CHECKOUT = Path(__file__).parent.parent
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
@@ -24,10 +26,11 @@ def test_the_ten_lines_run(workspace, tmp_path, monkeypatch, capsys):
     assert int(epoch) >= 1 and 0 < float(recall) <= 1
 
 
-def test_the_own_system_runs(workspace, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["own_system.py", str(workspace.root)])
-    runpy.run_path(str(CHECKOUT / "examples" / "own_system.py"), run_name="__main__")
-    assert re.findall(r"^(\w+) +recall@20 0\.\d+", capsys.readouterr().out, re.MULTILINE) == ["LightGCN", "Blend"]
+@pytest.mark.parametrize(("file", "system"), [("own_system.py", "Blend"), ("pyg_layer.py", "GraphSAGE")])
+def test_the_own_systems_run(workspace, monkeypatch, capsys, file, system):
+    monkeypatch.setattr(sys, "argv", [file, str(workspace.root)])
+    runpy.run_path(str(CHECKOUT / "examples" / file), run_name="__main__")
+    assert re.findall(r"^(\w+) +recall@20 0\.\d+", capsys.readouterr().out, re.MULTILINE) == ["LightGCN", system]
 
 
 def test_make_targets_exist():

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from mllm_rec.data.features import Encodable, Features
 from mllm_rec.data.interactions import Interactions
 from mllm_rec.data.sparse import csr, row_starts
 from mllm_rec.errors import InputError
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
 
 
 class Dataset:
@@ -139,6 +143,24 @@ class Dataset:
     def user_counts(self) -> Tensor:
         """``(num_users,)`` int64: training interactions of each user."""
         return torch.bincount(self.edges[0], minlength=self.num_users)
+
+    def to_pyg(self) -> "HeteroData":
+        """The training part as a graph of PyTorch Geometric, for its layers, loaders and transforms.
+
+        Returns:
+            Nodes "user" and "item", in the order of ``users`` and ``items``; ``["user", "likes", "item"].edge_index`` ``(2, n)`` int64,
+            the columns of ``edges``; of each feature ``["item"][name]`` ``(num_items, width)`` float32 and
+            ``["item"][name + "_present"]`` ``(num_items,)`` bool.
+        """
+        from torch_geometric.data import HeteroData
+
+        graph = HeteroData()
+        graph["user"].num_nodes, graph["item"].num_nodes = self.shape
+        graph["user", "likes", "item"].edge_index = self.edges
+        for name, feature in self.features.items():
+            graph["item"][name] = torch.from_numpy(feature.values)
+            graph["item"][f"{name}_present"] = torch.from_numpy(feature.present)
+        return graph
 
 
 def gather_rows(starts: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
