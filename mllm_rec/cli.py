@@ -210,6 +210,13 @@ def compare_command(args: argparse.Namespace) -> Answer:
     return value, text
 
 
+def robustness_command(args: argparse.Namespace) -> Answer:
+    """What systems lose where modalities are missing or not there, and what they find of items that are new."""
+    from mllm_rec.pipeline.robustness import robustness
+
+    return robustness(args.data, args.systems, args.seeds, args.results, args.out, args.jobs, args.only_done)
+
+
 def tune_command(args: argparse.Namespace) -> Answer:
     """Search the settings of systems on validation, with the same budget for each; 'compare' then uses them."""
     from mllm_rec.pipeline.tune import tune
@@ -457,7 +464,12 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _bench_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, metavar="D", help="a source (see 'mllm-rec build --help') or a workspace folder")
+    parser.add_argument(
+        "--data",
+        required=True,
+        metavar="D",
+        help="a source (see 'mllm-rec build --help') or a workspace folder; @missing-60, @without-NAME or @cold-items behind it takes that away",
+    )
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:
@@ -605,6 +617,18 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument(
         "--experiments", type=Path, metavar="DIR", help="write DIR/SYSTEM.toml, which 'mllm-rec reproduce' checks, for each system"
     )
+    added = command(
+        "robustness",
+        robustness_command,
+        "Each training is one small file under RESULTS; interrupted, or another day, the same command goes on where it stopped.\n"
+        "example: mllm-rec robustness --data tiktok-va --systems vbpr,freedom --out build/robustness",
+    )
+    _bench_data(added)
+    _bench(added)
+    added.add_argument("--systems", type=names, default=["all"], metavar="A,B", help="only these (default: all)")
+    added.add_argument("--seeds", type=positive, default=1, metavar="N", help="train each N times (default 1)")
+    added.add_argument("--only-done", action="store_true", help="train nothing: show what is there")
+    added.add_argument("--out", type=Path, metavar="DIR", help="write table.md and table.json")
     added = command(
         "tune",
         tune_command,

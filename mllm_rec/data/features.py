@@ -55,6 +55,11 @@ class Features:
         object.__setattr__(self, "present", present)
         object.__setattr__(self, "center", np.asarray(center, dtype=np.float32))
 
+    @classmethod
+    def nothing(cls, num_items: int) -> "Features":
+        """A modality that no item has."""
+        return cls(np.zeros((num_items, 1), np.float32), np.zeros(num_items, dtype=bool))
+
     def rows(self, chosen: np.ndarray) -> "Features":
         """The chosen rows alone."""
         return Features(self.values[chosen], self.present[chosen], self.spec, self.center)

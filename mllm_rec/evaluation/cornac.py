@@ -99,8 +99,9 @@ def _features(train_set: Any, items: list[Any]) -> dict[str, Features]:
         if matrix is None:
             continue
         matrix = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
-        ids = items[: len(matrix)] if modality.ids is None else list(modality.ids)
-        if len(ids) != len(matrix) and modality.ids is not None:
+        named = getattr(modality, "ids", None)
+        ids = items[: len(matrix)] if named is None else list(named)
+        if named is not None and len(ids) != len(matrix):
             raise InputError(f"Cornac's {attribute} names {len(ids)} items but has {len(matrix)} rows of features; give one for each")
         place = {item: row for row, item in enumerate(ids)}  # Cornac moves rows to its own order and may leave a copy behind
         rows = np.array([place.get(item, -1) for item in items])

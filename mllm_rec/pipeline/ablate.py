@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from mllm_rec.data.features import Features
@@ -84,8 +83,7 @@ def _only(features: Mapping[str, Features], names: Sequence[str]) -> dict[str, F
     """Some of the features; of none, one that no item has."""
     if names:
         return {name: features[name] for name in names}
-    some = next(iter(features.values()))
-    return {"none": replace(some, values=np.zeros((len(some.values), 1), np.float32), present=np.zeros_like(some.present))}
+    return {"none": Features.nothing(len(next(iter(features.values())).values))}
 
 
 def _trained(runs: Runs, name: str, part: str, features: Mapping[str, Features], seed: int) -> dict[str, Table]:

@@ -13,8 +13,8 @@ from mllm_rec.errors import InputError
 from mllm_rec.evaluation import Table, compare, over_seeds
 from mllm_rec.pipeline.contest_page import write_page
 from mllm_rec.pipeline.processes import apart
-from mllm_rec.pipeline.results import Bench, Trial, code_of, read_result, result, table_of
-from mllm_rec.systems import SYSTEMS, is_reconstructed, system_class
+from mllm_rec.pipeline.results import Bench, Trial, code_of, named, read_result, reconstructed, result, table_of
+from mllm_rec.systems import SYSTEMS
 
 #: Where results are kept if nothing else is said, and what an interrupted training goes on from.
 RESULTS, CACHE = Path("benchmarks/results"), Path("build/trainings")
@@ -46,7 +46,7 @@ def compare_systems(
 
     Args:
         data: a source, ``mmrec:FOLDER``, or a workspace.
-        systems: which; None or ``["all"]``: all that the data suffice for.
+        systems: which, alone or under strategies (``vbpr+mirror-gradient``); None or ``["all"]``: all that the data suffice for.
         seeds: trainings of each.
         tuned: with the settings that ``tune`` found, where it did; else with the defaults.
         results: folder of the files, one for each training; a training that has one is not repeated.
@@ -61,7 +61,7 @@ def compare_systems(
     Raises:
         InputError: no such data, system or baseline, a named system needs features and there are none, or nothing came of any.
     """
-    system_class(baseline or BASELINE)
+    named(baseline or BASELINE)
     bench = Bench.load(data)
     names, lacking = sufficient(bench, systems)
     said = {name: tuned_settings(bench.name, name, results) if tuned else None for name in names}
@@ -89,7 +89,7 @@ def sufficient(bench: Bench, systems: Sequence[str] | None) -> tuple[list[str], 
     """
     every = systems is None or list(systems) == ["all"]
     names = list(SYSTEMS) if every else list(dict.fromkeys(systems or ()))
-    lacking = [name for name in names if system_class(name).needs_features and not bench.data.features]
+    lacking = [name for name in names if named(name)[0].needs_features and not bench.data.features]
     if lacking and not every:
         raise InputError(f"'{lacking[0]}' needs at least one feature of the items, and {bench.name} brings none; leave it out")
     return [name for name in names if name not in lacking], lacking
@@ -104,7 +104,8 @@ def trial_of(system: str, found: Mapping[str, Any] | None, seed: int) -> Trial:
 
 
 def tuned_settings(data: str, system: str, results: Path) -> dict[str, Any] | None:
-    """What ``tune`` wrote of a system, on this data set or else on another; None where it wasn't tuned."""
+    """What ``tune`` wrote of a system (without its strategies), on this data set or else on another; None where it wasn't tuned."""
+    system = system.partition("+")[0]
     paths = [results / data / system / "tuned.json", *sorted(results.glob(f"*/{system}/tuned.json"))]
     return next((read_json(path) for path in paths if path.exists()), None)
 
@@ -142,7 +143,7 @@ def _value(bench: Bench, found: Found, baseline: str | None, tuned: Mapping[str,
     for name, results in found.results.items():
         row = rows[name]
         row["seeds"] = len(results)
-        row["reconstructed"] = is_reconstructed(name)
+        row["reconstructed"] = reconstructed(name)
         row["tuned"] = tuned.get(name)
         row["settings"] = {**results[0]["settings"], **{f"fit.{key}": value for key, value in results[0]["fit"].items()}}
         for metric in SHOWN:

@@ -14,9 +14,8 @@ from mllm_rec.data.files import atomic
 from mllm_rec.errors import InputError
 from mllm_rec.evaluation.metrics import parse
 from mllm_rec.pipeline.contest import RESULTS, SHOWN, gather
-from mllm_rec.pipeline.results import Bench, Trial
+from mllm_rec.pipeline.results import Bench, Trial, named
 from mllm_rec.pipeline.runs import parsed
-from mllm_rec.systems import system_class
 
 #: What an experiment file may hold, and what it must.
 _KEYS: Mapping[str, type] = {"data": str, "system": str, "seeds": int, "settings": dict, "fit": dict, "expected": dict}
@@ -44,9 +43,10 @@ class Experiment:
         """
         said = _toml(path)
         try:
-            system_class(said["system"])
-            settings = parsed(said["system"], {name: repr(value) for name, value in said.get("settings", {}).items()})
-            training = parsed(said["system"], {f"fit.{name}": repr(value) for name, value in said.get("fit", {}).items()})
+            named(said["system"])
+            system = said["system"].partition("+")[0]
+            settings = parsed(system, {name: repr(value) for name, value in said.get("settings", {}).items()})
+            training = parsed(system, {f"fit.{name}": repr(value) for name, value in said.get("fit", {}).items()})
             expected = {name: _interval(name, interval) for name, interval in said["expected"].items()}
         except InputError as error:
             raise InputError(f"{path}: {error}") from error

@@ -2,14 +2,16 @@
 
 import ast
 import base64
+import copy
 import hashlib
 import inspect
 import json
 import os
+import re
 import shutil
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,19 +27,32 @@ from mllm_rec import __version__
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.data.features import Features
 from mllm_rec.data.files import read_json, write_json
+from mllm_rec.data.interactions import Interactions
 from mllm_rec.data.sources import load
 from mllm_rec.data.split import split
 from mllm_rec.errors import InputError
 from mllm_rec.evaluation import Table, by_popularity, evaluate, training_sample, validator
-from mllm_rec.optimization.fit import FitSettings, fit
+from mllm_rec.optimization.fit import FitSettings
 from mllm_rec.pipeline.runs import CHOICE, fit_settings
-from mllm_rec.recommender import create, with_settings
+from mllm_rec.recommender import Recommender, with_settings
+from mllm_rec.strategies import known_strategies
+from mllm_rec.strategies.training import is_reconstructed_strategy, train_system
 from mllm_rec.systems import is_reconstructed, system_class
 
 #: Metrics of which every user's value is kept.
 KEPT = ("recall@20", "ndcg@20")
 #: List lengths.
 KS = (10, 20)
+#: What may be taken away from a data set, see ``Bench.harder``.
+CONDITION = re.compile(r"missing-(?P<share>[1-9]\d?|100)|without-(?P<name>.+)|(?P<cold>cold-items)")
+SHARES = (30, 60, 90)
+
+
+def conditions(features: Iterable[str]) -> list[str]:
+    """What is taken away of a data set with these features to see how systems bear it."""
+    names = sorted(features)
+    missing = [f"missing-{share}" for share in SHARES if names]
+    return [*missing, *(f"without-{name}" for name in names), "cold-items"]
 
 
 @dataclass(frozen=True)
@@ -54,9 +69,16 @@ class Bench:
     def load(cls, name: str) -> "Bench":
         """A named source, split as it says (a source without a split of its own: 80/10/10 by chance, seed 0), or the folder of a workspace.
 
+        What follows an ``@`` is what is taken away from it, see ``harder``: ``tiktok-va@missing-60``.
+
         Raises:
             InputError: no such source or workspace, or nothing is held out.
         """
+        whole, at, condition = name.rpartition("@")
+        return cls._load(whole).harder(condition) if at and CONDITION.fullmatch(condition) else cls._load(name)
+
+    @classmethod
+    def _load(cls, name: str) -> "Bench":
         from mllm_rec.pipeline.runs import Runs
         from mllm_rec.pipeline.workspace import Workspace
 
@@ -90,16 +112,62 @@ class Bench:
             digest.update(self.data.features[feature].present.tobytes())
         return digest.hexdigest()
 
-    def with_features(self, features: Mapping[str, Features], name: str) -> "Bench":
-        """The same log with other features."""
-        data = Dataset.__new__(Dataset)
-        data.__dict__.update({key: value for key, value in vars(self.data).items()}, features=dict(features))
-        return Bench(name, self.split, data, self.validation, self.test)
+    def harder(self, condition: str) -> "Bench":
+        """The same with something taken away, for training and test alike; what is drawn is drawn with seed 0.
+
+        * ``missing-60``: 60 % of the items that have a modality lose it, drawn for each modality apart; those of ``missing-30`` are among them.
+        * ``without-image``: nobody has this modality.
+        * ``cold-items``: a tenth of the items lose their training and validation rows, and they alone are to be found.
+
+        Raises:
+            InputError: no such condition or modality.
+        """
+        found = CONDITION.fullmatch(condition)
+        features = dict(self.data.features)
+        if found is None or (found["name"] and found["name"] not in features):
+            raise InputError(f"'{condition}' is no condition of {self.name}; there are {', '.join(conditions(features))}")
+        if found["cold"]:
+            return self._with_cold_items(f"{self.name}@{condition}")
+        if found["name"]:
+            features.pop(found["name"])
+        else:
+            features = {name: _thinned(one, int(found["share"]) / 100, place) for place, (name, one) in enumerate(sorted(features.items()))}
+        data = copy.copy(self.data)
+        data.features = features or {"none": Features.nothing(data.num_items)}
+        return replace(self, name=f"{self.name}@{condition}", data=data)
+
+    def _with_cold_items(self, name: str) -> "Bench":
+        chosen = np.flatnonzero(self.data.item_counts.numpy())
+        cold = torch.zeros(self.data.num_items, dtype=torch.bool)
+        cold[np.random.default_rng(0).permutation(chosen)[: max(1, len(chosen) // 10)]] = True
+        data = Dataset(self.data.items, self.data.users, Interactions(pd.DataFrame(columns=["user_id", "item_id"])), self.data.features)
+        data.edges = self.data.edges[:, ~cold[self.data.edges[1]]]
+        everything = torch.cat([self.data.edges, self.validation, self.test], 1)
+        to_find = _warm(data, everything[:, cold[everything[1]]])
+        return Bench(name, self.split, data, self.validation[:, ~cold[self.validation[1]]], to_find)
+
+
+def named(name: str) -> tuple[type[Recommender], list[str]]:
+    """The system and the strategies of a name like ``vbpr+mirror-gradient``.
+
+    Raises:
+        InputError: no such system or strategy, or one that needs a workspace's encoders.
+    """
+    system, *said = name.split("+")
+    strategies = known_strategies(said)
+    if "end-to-end" in strategies:
+        raise InputError(f"'{name}': encoders are trained in a workspace; use 'mllm-rec train W --systems {system} --strategy end-to-end'")
+    return system_class(system), strategies
+
+
+def reconstructed(name: str) -> bool:
+    """Whether the system of a name, or one of its strategies, was built from an abstract."""
+    return is_reconstructed(name.partition("+")[0]) or any(is_reconstructed_strategy(one) for one in named(name)[1])
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is trained: a system with settings other than its defaults, how, and the seed of everything drawn."""
+    """What is trained: a system, alone or under strategies (see ``named``), settings other than its defaults, how, and the seed of everything drawn."""
 
     system: str
     settings: Mapping[str, Any]
@@ -108,7 +176,7 @@ class Trial:
 
     def key(self, bench: Bench) -> str:
         """Hash of all that the result depends on, but for the seed."""
-        made = with_settings(system_class(self.system), dict(self.settings))
+        made = with_settings(named(self.system)[0], dict(self.settings))
         said = [bench.key, self.system, asdict(made), asdict(replace(fit_settings(dict(self.fit)), seed=0))]
         return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=4).hexdigest()
 
@@ -134,11 +202,10 @@ def result(bench: Bench, trial: Trial, results: Path, cache: Path) -> dict[str, 
 
 
 def _measured(bench: Bench, trial: Trial, folder: Path) -> dict[str, Any]:
-    settings = with_settings(system_class(trial.system), dict(trial.settings))
-    training = replace(fit_settings(dict(trial.fit)), seed=trial.seed)
-    system = create(system_class(trial.system), bench.data, settings, trial.seed)
+    kind, strategies = named(trial.system)
+    settings, training = with_settings(kind, dict(trial.settings)), replace(fit_settings(dict(trial.fit)), seed=trial.seed)
     validate, watch = validator(bench.validation, bench.data.edges, CHOICE), validator(*training_sample(bench.data.edges), CHOICE)
-    run = fit(system, bench.data, validate, training, folder, watch)
+    system, run = train_system(kind, bench.data, settings, trial.seed, strategies, validate, training, folder, watch)
     seen = torch.cat([bench.data.edges, bench.validation], 1)
     table = evaluate(system, bench.test, seen, KS)
     accuracy = [name for name in table.names if name.partition("@")[0] in ("recall", "ndcg", "coverage", "novelty")]
@@ -147,9 +214,9 @@ def _measured(bench: Bench, trial: Trial, folder: Path) -> dict[str, Any]:
         "data_key": bench.key,
         "split": bench.split,
         "system": trial.system,
-        "reconstructed": is_reconstructed(trial.system),
+        "reconstructed": reconstructed(trial.system),
         "seed": trial.seed,
-        "settings": _changed(settings, system_class(trial.system).Settings()),
+        "settings": _changed(settings, kind.Settings()),
         "fit": {name: value for name, value in _changed(training, FitSettings()).items() if name != "seed"},
         "validation": {CHOICE: run.best},
         "epoch": run.best_epoch,
@@ -186,8 +253,8 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def code_of(system: str) -> str:
-    """Hash of the code in a system's file, comments and docstrings left out; what it calls of other files isn't in it."""
-    tree = ast.parse(inspect.getsource(sys.modules[system_class(system).__module__]))
+    """Hash of the code in a system's file, comments and docstrings left out; what it calls of other files isn't in it, and no strategy."""
+    tree = ast.parse(inspect.getsource(sys.modules[named(system)[0].__module__]))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
@@ -199,6 +266,14 @@ def table_of(value: Mapping[str, Any]) -> Table:
     values = {name: _unpacked(text) for name, text in value["per_user"].items()}
     users = np.arange(value["users"])
     return Table(users, values, np.zeros((1, len(users), 0), dtype=np.int32), 0, (), value["left_out"])
+
+
+def _thinned(feature: Features, share: float, place: int) -> Features:
+    """A feature that a share of those items lack that had it; a larger share takes the same items and others."""
+    had = np.flatnonzero(feature.present)
+    present = feature.present.copy()
+    present[np.random.default_rng([0, place]).permutation(had)[: round(share * len(had))]] = False
+    return Features(feature.values, present, feature.spec)
 
 
 def _warm(data: Dataset, pairs: Tensor) -> Tensor:

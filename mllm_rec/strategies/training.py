@@ -1,5 +1,6 @@
 """Training a system under strategies: teachers first, then the system with what is put around it, all over the one loop."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,12 @@ _AROUND: dict[str, type[Around]] = {
 _TAUGHT = ("sgfd", "promptmm")
 
 
+def is_reconstructed_strategy(name: str) -> bool:
+    """Whether a strategy was built from an abstract rather than from its paper or code; its docstring then says what is ours."""
+    said = sys.modules[_AROUND[name].__module__].__doc__ if name in _AROUND else None
+    return "(reconstructed" in (said or "").partition("\n")[0]
+
+
 def as_read(data: Dataset, strategies: Sequence[str]) -> Dataset:
     """The data set as a system reads it that is trained under the strategies."""
     return distilled(data, SGFDTeacher.Settings().dim) if "sgfd" in strategies else data
@@ -44,7 +51,7 @@ def train_system(
     out: Path | None = None,
     watch: Callable[[Any], float] | None = None,
 ) -> tuple[Recommender, Run]:
-    """A system created and fitted under strategies; without any ``create`` and ``fit``.
+    """A system created and fitted under strategies, whose teachers' seconds are in its own; without any ``create`` and ``fit``.
 
     Args:
         kind: class of the system.
@@ -67,16 +74,19 @@ def train_system(
         if name in _AROUND and (why := _AROUND[name].unfit(system)):
             raise InputError(f"'{name}' does not suit {kind.__name__}: {why}; leave the strategy out, or take another system")
     around: Any = system
+    teachers: list[Run] = []
     if "sgfd" in strategies:
         teacher = create(SGFDTeacher, data, None, seed)
         epochs = SGFDTeacher.Settings().epochs
-        fit(teacher, data, None, replace(training, epochs=epochs, patience=epochs), out / "sgfd-teacher" if out else None)
+        said = replace(training, epochs=epochs, patience=epochs)
+        teachers.append(fit(teacher, data, None, said, out / "sgfd-teacher" if out else None))
         around = SGFD(around, teacher=teacher)  # type: ignore[arg-type]
     if "promptmm" in strategies:
         teacher = create(PromptMMTeacher, data, None, seed)
-        fit(teacher, data, validate, training, out / "promptmm-teacher" if out else None)
+        teachers.append(fit(teacher, data, validate, training, out / "promptmm-teacher" if out else None))
         around = PromptMM(around, teacher=teacher)  # type: ignore[arg-type]
     for name in strategies:
         if name in _AROUND and name not in _TAUGHT:
             around = _AROUND[name](around)
-    return system, fit(around, system.data, validate, training, out, watch)
+    run = fit(around, system.data, validate, training, out, watch)
+    return system, replace(run, seconds=run.seconds + sum(one.seconds for one in teachers))
