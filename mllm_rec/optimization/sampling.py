@@ -26,7 +26,8 @@ class Batch:
 
         By ``embedding`` rather than by index: its gradient is added up in a fixed order, so that runs repeat exactly.
         """
-        return embedding(self.users, users), embedding(self.positives, items), embedding(self.negatives, items)
+        positive, negative = embedding(torch.cat([self.positives, self.negatives]), items).chunk(2)  # one gradient of the table, not two
+        return embedding(self.users, users), positive, negative
 
     def distinct(self) -> tuple[Tensor, Tensor]:
         """The users and the positives, ascending and each once."""

@@ -64,4 +64,4 @@ def test_the_verdict():
     no_gain = {"value": 0.5, "gain": 0.0, "p": 0.6}
     line, missed = row_of("some", {claim: {"warm": no_gain, "cold": no_gain if claim in ("text", "none") else gain} for claim in CLAIMS})
     assert missed == ["text"] and "+0.100*" in line and line.endswith("| text |")
-    assert not held("none", {"warm": 0.1}, {"warm": 0.01}) and held("none", {"warm": 0.1}, {"warm": 0.2})
+    assert not held("none", {"warm": 0.1}, {"warm": 0.9}) and held("none", {"warm": 0.02}, {"warm": 0.01})

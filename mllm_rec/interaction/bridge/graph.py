@@ -14,11 +14,17 @@ class _Multiply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, transpose: Tensor, dense: Tensor) -> Tensor:
         ctx.save_for_backward(transpose)
-        return matrix @ dense
+        return _product(matrix, dense)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, ctx.saved_tensors[0] @ gradients[0].contiguous()
+        return None, None, _product(ctx.saved_tensors[0], gradients[0].contiguous())
+
+
+def _product(matrix: Tensor, dense: Tensor) -> Tensor:
+    """``matrix @ dense``, written where it stays: the operator would clear a matrix and copy it first."""
+    made = dense.new_empty(matrix.shape[0], dense.shape[1])
+    return torch.addmm(made, matrix, dense, beta=0, out=made)
 
 
 class Graph(nn.Module):

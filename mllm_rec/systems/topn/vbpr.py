@@ -57,17 +57,15 @@ class VBPR(TopN):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Ranking and penalties."""
-        with self.content.only(batch.positives, batch.negatives):
-            user, positive, negative = batch.rows(*self.represent())
-            positive_bias, negative_bias = (embedding(rows, self.item_bias()[:, None]) for rows in (batch.positives, batch.negatives))
-        scored = [torch.cat([positive, positive_bias], 1), torch.cat([negative, negative_bias], 1)]
-        factors = (
-            *batch.rows(self.users, self.items),
-            *(embedding(rows, self.biases[:, None]) for rows in (batch.positives, batch.negatives)),
-        )
+        chosen = torch.cat([batch.positives, batch.negatives])
+        user, item, bias = embedding(batch.users, self.users), embedding(chosen, self.items), embedding(chosen, self.biases[:, None])
+        with self.content.only(chosen):
+            looks = {name: embedding(chosen, x) for name, x in self.content.items()}
+        liked = bias + sum(x @ self.content_biases[name][:, None] for name, x in looks.items())
+        vectors = torch.cat([item, *(x @ self.projections[name] for name, x in looks.items()), liked], 1)
         projections = sum(0.5 * tensor.pow(2).sum() for tensor in (*self.projections.values(), *self.content_biases.values()))
         return {
-            "bpr": losses.bpr(torch.cat([user, torch.ones_like(positive_bias)], 1), *scored),
-            "l2": self.settings.decay * losses.l2(*factors),
+            "bpr": losses.bpr(torch.cat([user, torch.ones_like(user[:, :1])], 1), *vectors.chunk(2)),
+            "l2": self.settings.decay * losses.l2(user, *item.chunk(2), *bias.chunk(2)),
             "projections": torch.as_tensor(self.settings.projection_decay * projections),
         }
