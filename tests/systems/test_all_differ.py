@@ -1,7 +1,7 @@
 """No two systems are the same under other names."""
 
 import torch
-from planted import checkerboard
+from checkerboard import checkerboard
 
 from mllm_rec.optimization.fit import FitSettings, fit
 from mllm_rec.recommender import Query, create

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from planted import COLD_EVEN, COLD_ODD, SIZE, STRANGER, checkerboard, learn
+from checkerboard import COLD_EVEN, COLD_ODD, SIZE, STRANGER, checkerboard, learn
 
 from mllm_rec.errors import InputError
 from mllm_rec.recommender import Query, create

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
+from checkerboard import checkerboard
 from dense import hops, inverse, normalized
-from planted import checkerboard
 from six_by_five import BATCH, LIKES, PRESENT, both_ways, close, contents, data, drawn, unit
 from torch.nn.functional import cross_entropy, leaky_relu, softplus
 
