@@ -28,7 +28,7 @@ def test_a_server_that_misbehaves_costs_nobody_an_answer(workspace, plain, fault
     monkeypatch.setattr("mllm_rec.mllm.providers.openai._WAITS", (0.01,))
     with Fake(fault=fault if fault in ("429", "500", "cut", "half") else "", schema=fault != "words") as server:
         url = server.url if fault != "silent" else "http://127.0.0.1:1/v1"
-        shop = advised(workspace, plain, Model(f"openai:m@{url}", seconds=5.0))
+        shop = advised(workspace, plain, Model(f"openai:m@{url}", seconds=60.0))
         reply = Session(shop, size=4).turn("a warm lamp")
     expected = Session(plain, size=4).turn("a warm lamp")
     assert reply.items == expected.items and [card.why for card in reply.cards] == [card.why for card in expected.cards]
