@@ -52,6 +52,7 @@ class FitSettings:
     batch_size: int = 2048  #: training triples per step
     lr: float = 3e-3  #: Adam's step size
     encoder_lr: float = 3e-3  #: that of encoders trained with the system
+    weight_decay: float = 0.0  #: Adam's penalty on the squared length of all that is trained, the system's own penalties apart
     patience: int = 20  #: validations without a better value before training stops
     validate_every: int = 1  #: epochs between validations
     seed: int = 0  #: order of interactions, negatives, everything drawn while training
@@ -60,6 +61,8 @@ class FitSettings:
         for name in ("epochs", "batch_size", "patience", "validate_every", "lr", "encoder_lr"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"fit setting '{name}' is {getattr(self, name)}; it must be greater than 0")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"fit setting 'weight_decay' is {self.weight_decay}; it must be 0 or greater")
 
 
 @dataclass(frozen=True)
@@ -221,7 +224,7 @@ def _optimizer(system: Any, settings: FitSettings) -> torch.optim.Optimizer:
     groups: list[dict[str, Any]] = [{"params": [parameter for parameter in system.parameters() if id(parameter) not in apart]}]
     if encoders:
         groups.append({"params": encoders, "lr": settings.encoder_lr})
-    return torch.optim.Adam(groups, lr=settings.lr, fused=True)
+    return torch.optim.Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
 
 def _epoch(

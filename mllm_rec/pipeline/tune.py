@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 import torch
 from filelock import FileLock
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
@@ -105,6 +105,7 @@ def searched(system: str) -> dict[str, BaseDistribution]:
     if system_class(system).trained:
         lr = FitSettings().lr
         space["fit.lr"] = FloatDistribution(lr / 10, lr * 10, log=True)
+        space["fit.weight_decay"] = CategoricalDistribution((0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2))
     return space
 
 
@@ -233,8 +234,9 @@ def _rounded(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(space: Mapping[str, BaseDistribution]) -> dict[str, list[float]]:
-    """By setting the least and the most that is tried."""
-    return {name: [float(f"{end:.3g}") for end in (one.low, one.high)] for name, one in space.items()}  # type: ignore[attr-defined]
+    """By setting the least and the most that is tried, or all that is."""
+    ends = {name: one.choices if isinstance(one, CategoricalDistribution) else (one.low, one.high) for name, one in space.items()}  # type: ignore[attr-defined]
+    return {name: [float(f"{end:.3g}") for end in found] for name, found in ends.items()}
 
 
 def _summary(study: optuna.Study, bench: Bench, system: str, minutes: float, trials: int | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """``mllm-rec tune``: the same budget for every system, beginning with the defaults, chosen on validation alone."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from small_bench import folder, in_this_process
@@ -31,7 +32,7 @@ def short(monkeypatch):
 
     def train(system, data, validate, settings):
         began.append((system.settings, settings.lr))
-        return fit(system, data, validate, FitSettings(epochs=EPOCHS, batch_size=64, lr=settings.lr))
+        return fit(system, data, validate, replace(settings, epochs=EPOCHS, batch_size=64))
 
     monkeypatch.setattr(tuning, "fit", train)
     monkeypatch.setattr(tuning, "STARTING", 2)
@@ -114,7 +115,9 @@ def test_a_trial_that_fails_or_is_worse_does_not_end_the_search(data, tmp_path, 
 
 
 def test_the_space_follows_names_and_defaults():
-    space = {name: (one.low, one.high) for name, one in searched("freedom").items()}
+    space = searched("freedom")
+    assert space.pop("fit.weight_decay").choices[0] == FitSettings().weight_decay == 0
+    space = {name: (one.low, one.high) for name, one in space.items()}
     assert space == {
         "user_layers": (1, 4),
         "item_layers": (1, 4),
@@ -126,7 +129,7 @@ def test_the_space_follows_names_and_defaults():
     assert list(searched("ease")) == ["regularization"] and not searched("popularity")
     for name in SYSTEMS:
         defaults = tuning._defaults(name)
-        assert all(one.low <= defaults[key] <= one.high for key, one in searched(name).items()), name
+        assert all(one._contains(one.to_internal_repr(defaults[key])) for key, one in searched(name).items()), name
 
 
 def test_the_command_tunes_what_compare_then_uses(data, tmp_path, monkeypatch, capsys):

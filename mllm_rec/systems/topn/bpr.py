@@ -12,12 +12,11 @@ Differs from the paper: Adam on batches instead of single steps of gradient desc
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.optimization import losses
-from mllm_rec.recommender import Batch, TopN
+from mllm_rec.recommender import Batch, TopN, table
 
 
 class BPR(TopN):
@@ -30,8 +29,7 @@ class BPR(TopN):
 
     def __init__(self, data: Dataset, settings: Settings | None = None):
         super().__init__(data, settings)
-        self.users = nn.Parameter(torch.randn(data.num_users, self.settings.dim) * 0.1)
-        self.items = nn.Parameter(torch.randn(data.num_items, self.settings.dim) * 0.1)
+        self.users, self.items = table(data.num_users, self.settings.dim), table(data.num_items, self.settings.dim)
 
     def represent(self) -> tuple[Tensor, Tensor]:
         """The tables."""

@@ -21,7 +21,7 @@ from torch.nn.functional import embedding
 
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.optimization import losses
-from mllm_rec.recommender import Batch, TopN
+from mllm_rec.recommender import Batch, TopN, table
 
 
 class VBPR(TopN):
@@ -32,15 +32,15 @@ class VBPR(TopN):
         dim: int = 64  #: width of the factors from the log (K)
         content_dim: int = 64  #: width of the factors of each modality (D)
         decay: float = 1e-2  #: weight of the squared length of the batch's factors and item biases (lambda_Theta)
-        projection_decay: float = 0.0  #: weight of the squared projections and modality biases (lambda_E)
+        projection_decay: float = 1e-1  #: weight of the squared projections and modality biases (lambda_E)
 
     settings: Settings
 
     def __init__(self, data: Dataset, settings: Settings | None = None):
         super().__init__(data, settings)
         dim, content_dim = self.settings.dim, self.settings.content_dim
-        self.users = nn.Parameter(torch.randn(data.num_users, dim + content_dim * len(data.features)) * 0.1)
-        self.items = nn.Parameter(torch.randn(data.num_items, dim) * 0.1)
+        self.users = table(data.num_users, dim + content_dim * len(data.features))
+        self.items = table(data.num_items, dim)
         self.biases = nn.Parameter(torch.zeros(data.num_items))
         self.projections = nn.ParameterDict(
             {name: nn.init.xavier_normal_(torch.empty(width, content_dim)) for name, width in self.content.widths.items()}
