@@ -9,19 +9,34 @@ MRR, MAP and NDCG at 10 and 20; they are checked to agree. Ours gives novelty, c
 The scores are those of an untrained LightGCN, the same vectors for all.
 
     python benchmarks/evaluation.py
-    MLLM_REC_DATA=data python benchmarks/evaluation.py      # also TikTok, if data/tiktok-va is there
+    MLLM_REC_DATA=data python benchmarks/evaluation.py                   # also TikTok, if data/tiktok-va is there
+    MLLM_REC_DATA=data python benchmarks/evaluation.py --mmrec MMRec     # 9,171 users of TikTok against a checkout of MMRec
+    python benchmarks/evaluation.py --peer cornac=python --peer implicit=PYTHON    # 8,600 made-up users against others, see peers.py
+
+Against others: processor seconds of one thread, the faster of two runs, each in a process of its own; they rank by the same vectors, and
+what they give is checked to be what ours gives.
 """
 
+import argparse
+import json
 import math
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
-from workload import Workload, workloads
+from mmrec import opened, require, write_tiktok
+from workload import Workload, made_up, workloads
 
 from mllm_rec import SYSTEMS, create, evaluate
+from mllm_rec.pipeline.processes import apart
+from mllm_rec.pipeline.results import Bench
 
 KS = (10, 20)
+#: Users, items and held-out pairs of the comparison with peers: about 8,600 users have one.
+PEOPLE = (10_000, 5_000, 40_000)
 DISCOUNT = [1 / math.log2(rank + 2) for rank in range(max(KS))]
 
 
@@ -110,6 +125,92 @@ def measure(work: Workload) -> None:
         print(f"  {name:<18}{took:8.2f} s   {took / ours:6.1f} x   (metrics agree within {apart:.0e})")
 
 
+def fastest(action) -> tuple[list[float], float]:
+    """What an action gives and the processor seconds of the faster of two runs."""
+    took = []
+    for _ in range(2):
+        start = time.process_time()
+        found = action()
+        took.append(time.process_time() - start)
+    return found, min(took)
+
+
+def ranked_by_us() -> tuple[list[float], float]:
+    """Recall@20 of TikTok's users with validation items and of those with test items, and processor seconds."""
+    bench = Bench.load("tiktok-va")
+    system = create(SYSTEMS["bpr"], bench.data).eval()
+    return fastest(
+        lambda: [evaluate(system, part, bench.data.edges, (5, 10, 20)).mean("recall@20") for part in (bench.validation, bench.test)]
+    )
+
+
+def ranked_by_mmrec(checkout: Path, data: Path) -> tuple[list[float], float]:
+    """The same of MMRec, by the same vectors."""
+    bench = Bench.load("tiktok-va")
+    vectors = create(SYSTEMS["bpr"], bench.data).eval().vectors()
+    they = opened(checkout, data, "BPR")
+    with torch.no_grad():
+        for table, values in zip((they.model.user_embedding, they.model.item_embedding), vectors, strict=True):
+            getattr(table, "weight", table).copy_(values)
+    return fastest(lambda: [they.trainer.evaluate(part)["recall@20"] for part in they.held_out])
+
+
+def against_mmrec(checkout: Path) -> None:
+    """Both sides, and the ratio."""
+    require(checkout)
+    with tempfile.TemporaryDirectory() as folder:
+        write_tiktok(Path(folder))
+        work = {"ours": (ranked_by_us, ()), "MMRec": (ranked_by_mmrec, (checkout.resolve(), Path(folder)))}
+        found = {}
+        for name, (function, arguments) in work.items():
+            ((_, came),) = apart(function, {name: arguments}, 1)
+            if isinstance(came, Exception):
+                raise came
+            found[name] = came
+    (our, ours), (their, theirs) = found["ours"], found["MMRec"]
+    assert np.allclose(our, their, atol=6e-5), f"MMRec finds {their}, ours {our}"  # it rounds to four digits
+    print(f"TikTok, users with validation items and users with test items: ours {ours:.2f} s, MMRec {theirs:.2f} s, {theirs / ours:.1f} x")
+
+
+def ranked_here(folder: Path) -> tuple[dict[str, float], float]:
+    """Metrics of the made-up users, and processor seconds; writes what peers need."""
+    work = made_up(*PEOPLE)
+    system = create(SYSTEMS["lightgcn"], work.data).eval()
+    users, items = system.vectors()
+    np.savez(folder / "work.npz", users=users.numpy(), items=items.numpy(), train=work.data.edges.numpy(), test=work.held_out.numpy())
+    table, took = fastest(lambda: evaluate(system, work.held_out, work.data.edges, (20,)))
+    print(f"{len(table):,} made-up users ranked over {work.data.num_items:,} items: ours {took:.2f} s")
+    return {name: table.mean(f"{name}@20") for name in ("recall", "ndcg", "hr")}, took
+
+
+def against_peers(peers: dict[str, str]) -> None:
+    """A line for each peer."""
+    with tempfile.TemporaryDirectory() as folder:
+        ((_, (ours, took)),) = apart(ranked_here, {"ours": (Path(folder),)}, 1)
+        for name, python in peers.items():
+            command = [python, str(Path(__file__).parent / "peers.py"), name, str(Path(folder) / "work.npz")]
+            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+            for metric, value in found["metrics"].items():
+                assert abs(value - ours[metric]) < 1e-5, f"{name} finds {metric} {value}, ours {ours[metric]}"
+            print(f"  {name:<10}{found['seconds']:8.2f} s   {found['seconds'] / took:6.1f} x", flush=True)
+
+
+def main() -> None:
+    """What was asked for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mmrec", type=Path, metavar="FOLDER", help="a checkout of MMRec")
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=PYTHON", help="a peer of peers.py and an interpreter that has it"
+    )
+    args = parser.parse_args()
+    if args.mmrec:
+        against_mmrec(args.mmrec)
+    if args.peer:
+        against_peers(dict(one.split("=", 1) for one in args.peer))
+    if not (args.mmrec or args.peer):
+        for one in workloads():
+            measure(one)
+
+
 if __name__ == "__main__":
-    for one in workloads():
-        measure(one)
+    main()

@@ -13,23 +13,19 @@ Adam over the tables; the losses of the last epoch are checked to agree. *On a G
 
 import argparse
 import random
-import sys
 import tempfile
 import time
-import types
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
+from mmrec import opened, require, write_tiktok
 from torch.nn.functional import logsigmoid
 from workload import Workload, batches_of, step_of, workloads
 
 from mllm_rec import SYSTEMS, FitSettings, create, fit, validator
-from mllm_rec.data.sources import load
-from mllm_rec.errors import InputError
 from mllm_rec.optimization.fit import peak_memory
 from mllm_rec.optimization.sampling import Negatives
 from mllm_rec.pipeline.processes import apart
@@ -68,106 +64,31 @@ def ours(name: str, epochs: int) -> dict[str, float]:
     return {"training": training, "evaluation": time.process_time() - start, "peak": peak_memory(torch.device("cpu"))}
 
 
-def write_mmrec(folder: Path) -> None:
-    """TikTok as MMRec reads it, and DualGNN's graph of users who share most items."""
-    source = load("tiktok-va")
-    table = source.interactions.table
-    users, items = pd.unique(table["user_id"]), {item: place for place, item in enumerate(source.catalog.item_ids)}
-    label = {"train": 0, "validation": 1, "test": 2}
-    log = pd.DataFrame(
-        {
-            "userID": pd.Index(users).get_indexer(table["user_id"]),
-            "itemID": table["item_id"].map(items),
-            "x_label": table["part"].map(label),
-        }
-    )
-    (folder / "tiktok").mkdir()
-    log.to_csv(folder / "tiktok" / "tiktok.inter", sep="\t", index=False)
-    for name, feature in zip(("image", "text"), source.features.values(), strict=False):
-        np.save(folder / "tiktok" / f"{name}_feat.npy", feature.values.astype(np.float32))
-    from scipy.sparse import csr_matrix
-
-    learned = log[log["x_label"] == 0]
-    chosen = csr_matrix((np.ones(len(learned)), (learned["userID"], learned["itemID"])), (len(users), len(items)))
-    shared = (chosen @ chosen.T).tolil()
-    shared.setdiag(0)
-    shared = shared.tocsr()
-    graph = {}
-    for user in range(len(users)):
-        row = shared[user]
-        order = np.argsort(-row.data, kind="stable")[:200]
-        graph[user] = [row.indices[order].tolist(), row.data[order].tolist()]
-    np.save(folder / "tiktok" / "user_graph_dict.npy", graph, allow_pickle=True)
-
-
-def theirs(checkout: str, data: str, name: str, epochs: int) -> dict[str, float]:
-    """The same of MMRec, by its own loaders, trainer and defaults (of several that it would search, the first)."""
-    import os
-
-    import scipy.sparse
-
-    os.chdir(Path(checkout) / "src")
-    sys.path.insert(0, ".")
-    for module in ("lmdb", "utils.data_utils"):  # read pictures, which nothing here does
-        sys.modules[module] = types.ModuleType(module)
-    for function in ("ImageResize", "ImagePad", "image_to_tensor", "load_decompress_img_from_lmdb_value"):
-        setattr(sys.modules["utils.data_utils"], function, None)
-    scipy.sparse.dok_matrix._update = lambda self, entries: self._dict.update(entries)  # of older SciPy
-    np.float, np.int = float, int  # of older NumPy
-    from utils.configurator import Config
-    from utils.dataloader import EvalDataLoader, TrainDataLoader
-    from utils.dataset import RecDataset
-    from utils.utils import get_model, get_trainer, init_seed
-
-    said = {
-        "use_gpu": False,
-        "data_path": data + "/",
-        "inter_file_name": "tiktok.inter",
-        "USER_ID_FIELD": "userID",
-        "ITEM_ID_FIELD": "itemID",
-        "vision_feature_file": "image_feat.npy",
-        "text_feature_file": "text_feat.npy",
-        "user_graph_dict_file": "user_graph_dict.npy",
-    }
-    config = Config(name, "tiktok", said)
-    for key in config["hyper_parameters"]:
-        config[key] = config[key][0] if isinstance(config[key], list) else config[key]
-    init_seed(config["seed"])
-    learned, validation, test = parts = RecDataset(config).split()
-    for part in parts:
-        str(part)  # counts its interactions
-    train_data = TrainDataLoader(config, learned, batch_size=config["train_batch_size"], shuffle=True)
-    held_out = [
-        EvalDataLoader(config, part, additional_dataset=learned, batch_size=config["eval_batch_size"]) for part in (validation, test)
-    ]
-    train_data.pretrain_setup()
-    model = get_model(name)(config, train_data)
-    for result in ("result", "result_embed"):  # written by forward, which a parameter forbids
-        model._parameters.pop(result, None)
-    trainer = get_trainer()(config, model)
+def theirs(checkout: Path, data: Path, name: str, epochs: int) -> dict[str, float]:
+    """The same of MMRec."""
+    they = opened(checkout, data, name)
     start = time.process_time()
     for epoch in range(epochs):
-        model.pre_epoch_processing()
-        trainer._train_epoch(train_data, epoch)
-        model.post_epoch_processing()
+        they.model.pre_epoch_processing()
+        they.trainer._train_epoch(they.train_data, epoch)
+        they.model.post_epoch_processing()
     training = (time.process_time() - start) / epochs
     start = time.process_time()
-    for part in held_out:
-        trainer._valid_epoch(part)
+    for part in they.held_out:
+        they.trainer._valid_epoch(part)
     return {"training": training, "evaluation": time.process_time() - start, "peak": peak_memory(torch.device("cpu"))}
 
 
 def against_mmrec(checkout: Path, names: list[str], epochs: int) -> None:
     """A line for each system, ratios of theirs to ours, and their geometric means."""
-    if not (checkout / "src" / "utils" / "configurator.py").exists():
-        raise InputError(f"{checkout} is no checkout of MMRec: it has no src/utils/configurator.py")
+    require(checkout)
     print("| system | ours: training + evaluation | MMRec | an epoch | its training | memory, MiB |\n|---|---|---|---|---|---|", flush=True)
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
-        write_mmrec(Path(folder))
+        write_tiktok(Path(folder))
         for name in names:
             ((_, one),) = apart(ours, {name: (name, epochs)}, 1)
-            ((_, other),) = apart(theirs, {name: (str(checkout.resolve()), folder, BOTH[name], epochs)}, 1)
+            ((_, other),) = apart(theirs, {name: (checkout.resolve(), Path(folder), BOTH[name], epochs)}, 1)
             for came in (one, other):
                 if isinstance(came, Exception):
                     raise came

@@ -27,16 +27,16 @@ class Workload:
     held_out: Tensor
 
 
-def made_up(seed: int = 0) -> Workload:
+def made_up(num_users: int = USERS, num_items: int = ITEMS, test: int = TEST) -> Workload:
     """Users of unlike activity, items of unlike popularity, nothing else."""
-    random = np.random.default_rng(seed)
-    user_share, item_share = random.pareto(2.0, USERS) + 0.3, random.pareto(1.2, ITEMS) + 0.1
-    drawn = random.choice(USERS, 4 * TRAIN, p=user_share / user_share.sum()) * ITEMS + random.choice(
-        ITEMS, 4 * TRAIN, p=item_share / item_share.sum()
+    random = np.random.default_rng(0)
+    user_share, item_share = random.pareto(2.0, num_users) + 0.3, random.pareto(1.2, num_items) + 0.1
+    drawn = random.choice(num_users, 4 * TRAIN, p=user_share / user_share.sum()) * num_items + random.choice(
+        num_items, 4 * TRAIN, p=item_share / item_share.sum()
     )
-    users, items = np.divmod(random.permutation(np.unique(drawn))[: TRAIN + TEST], ITEMS)
+    users, items = np.divmod(random.permutation(np.unique(drawn))[: TRAIN + test], num_items)
     log = Interactions(pd.DataFrame({"user_id": users[:TRAIN].astype(str), "item_id": items[:TRAIN].astype(str)}))
-    data = Dataset([str(item) for item in range(ITEMS)], [str(user) for user in range(USERS)], log)
+    data = Dataset([str(item) for item in range(num_items)], [str(user) for user in range(num_users)], log)
     return Workload("made up", data, torch.from_numpy(np.stack([users[TRAIN:], items[TRAIN:]])))
 
 
