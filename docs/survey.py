@@ -16,8 +16,8 @@ Liu et al., *Multimodal Recommender Systems: A Survey* (https://arxiv.org/abs/23
 (sec. 4) and how the model is optimized (sec. 5). Each line is read off the docstring of the system's file by `python docs/survey.py`; (r): reconstructed, in whole or in part,
 from an abstract. Baselines without a cell are at the end.
 
-| system | idea | interaction | enhancement | optimization |
-|---|---|---|---|---|
+| system | idea | interaction | enhancement | optimization | paper |
+|---|---|---|---|---|---|
 """
 
 
@@ -28,9 +28,11 @@ def row(name: str) -> tuple[str, str]:
     idea = said.partition("\n")[0].partition(": ")[2].partition(" (reconstructed")[0].partition(" (SEM")[0]
     found = re.search(r"\nCell: Interaction: (.+?)\. Enhancement: (.+?)\. Optimization: (.+?)\.\n", said)
     cells = found.groups() if found else ("-", "-", "-")
+    url = re.search(r"https://\S+", said)
+    year = re.findall(r"\b(?:19|20)\d\d\b", said[: url.start()])[-1]
     mark = " (r)" if is_reconstructed(name) else ""
     file = f"../mllm_rec/systems/{'/'.join(kind.__module__.split('.')[2:])}.py"
-    return f"{cells[0] == '-'} {cells[0]}", f"| [{name}]({file}){mark} | {idea} | {' | '.join(cells)} |"
+    return f"{cells[0] == '-'} {cells[0]}", f"| [{name}]({file}){mark} | {idea} | {' | '.join(cells)} | [{year}]({url[0]}) |"
 
 
 def text() -> str:

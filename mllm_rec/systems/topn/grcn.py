@@ -8,7 +8,7 @@ Per modality, ``z_i = norm(LReLU(W x_i))``, and a user's prototype is found by r
 ``c_m = z + sum_j a^m_jv z_j``; a link's weight is ``w_jv = ReLU(max_m a^m_jv c^m_j)`` with a learned confidence ``c^m_j`` of
 each node in each modality. IDs are summed over hops of ``w``; the final vector is ``[ID | c_1 | ...]``.
 
-Cell: Interaction: filtration. Enhancement: none. Optimization: end-to-end.
+Cell: Interaction: user-item graph, filtration. Enhancement: none. Optimization: end-to-end.
 Related: LightGCN keeps every link, FREEDOM drops links by degree; MGAT attends without routing.
 Differs from the paper: features are centered and scaled to unit length; the penalty falls on the rows of the batch.
 """
