@@ -4,11 +4,15 @@ import dataclasses
 import inspect
 import re
 
+import numpy as np
 import pytest
 import torch
 from checkerboard import COLD_EVEN, COLD_ODD, SIZE, STRANGER, checkerboard, learn
 
+from mllm_rec.data.features import Features
 from mllm_rec.errors import InputError
+from mllm_rec.evaluation import evaluate
+from mllm_rec.optimization.fit import FitSettings, fit
 from mllm_rec.recommender import Query, create
 from mllm_rec.systems import SYSTEMS
 
@@ -93,6 +97,19 @@ def test_features_count_only_where_they_are_read(system, data):
         return
     with_features, without = (learn(type(system), source).score(Query(USERS)) for source in (data, bare))
     assert torch.equal(with_features, without) != system.multimodal
+
+
+def test_features_that_say_nothing_and_lists_longer_than_the_catalog(system):
+    """A modality alike for all items, one that no item has: scores are finite, and the longest list has everything once."""
+    poor = checkerboard()
+    poor.features = {"image": Features(np.ones((SIZE + 2, 3)), np.ones(SIZE + 2, dtype=bool)), "text": Features.nothing(SIZE + 2)}
+    made = create(type(system), poor)
+    fit(made, poor, settings=FitSettings(epochs=1))
+    scores = made.score(Query(USERS))
+    assert scores.isfinite().all()
+    held_out = torch.stack([USERS[:SIZE], USERS[:SIZE]])
+    table = evaluate(made, held_out, poor.edges, (10 * SIZE,))
+    assert table.mean(f"recall@{10 * SIZE}") == 1
 
 
 def test_every_parameter_changes(system, data):
