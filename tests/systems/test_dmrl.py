@@ -85,7 +85,10 @@ def test_macridvae_equation(kind):
     loss, people = system.loss(BATCH), torch.unique(USER)
     assert loss.keys() == {"reconstruction", "kl"}
     assert close(loss["reconstruction"], -(LIKES * logits.log_softmax(1)).sum(1)[people].mean())
-    assert close(loss["kl"], 0.7 * 0.4 * kl[people].mean())
+    assert close(loss["kl"], 0.7 * 0.4 * kl[people].mean()) and system.steps == 5
+    system.steps.fill_(25)
+    assert close(system.loss(BATCH)["kl"], 0.7 * kl[people].mean())
+    assert close(system.as_user(system.items), torch.cat([unit(system.items)] * 2, 1))
 
 
 def test_macridvae_signature():

@@ -1,5 +1,7 @@
 """MCLN and IRIS against their formulas as dense algebra."""
 
+import dataclasses
+
 import pytest
 import torch
 from dense import line
@@ -12,6 +14,7 @@ from six_by_five import (
     bpr,
     close,
     contents,
+    data,
     drawn,
     lightgcn,
     penalty,
@@ -90,3 +93,17 @@ def test_iris_equation():
     assert loss.keys() == {"bce", "l2"}
     assert torch.allclose(loss["bce"], (softplus(-scores[USER, CHOSEN]) + softplus(scores[USER, OTHER])).mean(), atol=1e-4)
     assert close(loss["l2"], 0.3 * squared(system.items[CHOSEN], system.items[OTHER]))
+    said = dataclasses.replace(EVERYONE, liked=[torch.tensor([4])] * 6, disliked=[torch.tensor([2, 0])] * 6)
+    weights = LIKES + torch.tensor([-0.5, 0.0, -0.5, 0.0, 1.0])
+    powers = logits.exp() * (1 - torch.eye(5))
+    alike = powers * (v @ v.T)
+    whole = (LIKES + torch.tensor([0.5, 0.0, 0.5, 0.0, 1.0])) @ powers.T
+    wanted = system.biases + weights @ alike.T / whole**0.4
+    assert torch.allclose(system.score(said), wanted, atol=1e-4)
+    chosen = torch.tensor([[3, 0]] * 6)
+    assert torch.allclose(system.score(dataclasses.replace(said, items=chosen)), wanted.gather(1, chosen), atol=1e-4)
+
+
+def test_iris_begins_with_streams_that_hardly_share():
+    begun = IRIS(data()).sharing
+    assert close(begun, 0.9 * torch.eye(3) + 0.1 / 3) and close(begun.sum(1), torch.ones(3))

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from dense import hops, inverse, nce, normalized
-from six_by_five import BATCH, EVERYONE, both_ways, bpr, close, contents, drawn, squared, unit, with_strangers
+from six_by_five import BATCH, EVERYONE, LIKES, both_ways, bpr, close, contents, drawn, squared, unit, with_strangers
+from torch.nn.functional import leaky_relu
 
 from mllm_rec.systems.topn.lightgcn import LightGCN
 from mllm_rec.systems.topn.mmssl import MMSSL
@@ -49,6 +50,31 @@ def test_mmssl_equation(layers):
     )
     assert close(loss["l2"], 0.2 * squared(final[USER], final[6 + CHOSEN], final[6 + OTHER]))
     assert close(loss["contrast"], 0.7 * sum(nce(t[people], final[people], 0.4) for t in tokens))
+
+
+def test_mmssl_adversarial_term():
+    """Predicted less observed rows before the critic, and the squared distance of its slope from 1 between the two, per modality."""
+    system = drawn(MMSSL, dim=4, heads=2, neighbors=2, penalty=0.9)
+    system.rebuild()
+    (first, bias), (second, _) = ((layer.weight, layer.bias) for layer in (system.critic[0], system.critic[2]))
+    people = torch.unique(USER)
+    final, _, modal = mmssl(system, 2, 0.36, 0.55)
+    torch.manual_seed(3)
+    term = system.loss(BATCH)["adversarial"]
+    torch.manual_seed(3)
+    wanted = 0.0
+    for h in modal:
+        gumbel = -torch.log(torch.empty(5, 5).exponential_())
+        real = (5 * LIKES[people] + final[people] @ system.items.T + gumbel).softmax(1)
+        fake = (h[people] @ h[6:].T).softmax(1)
+        share = torch.rand(5, 1)
+        hidden = {
+            name: rows @ first.T + bias for name, rows in (("real", real), ("fake", fake), ("between", share * real + (1 - share) * fake))
+        }
+        said = {name: leaky_relu(rows) @ second[0] for name, rows in hidden.items()}
+        slope = (second * torch.where(hidden["between"] > 0, 1.0, 0.01)) @ first
+        wanted = wanted + said["fake"].mean() - said["real"].mean() + 0.9 * ((slope**2).sum(1).sqrt() - 1).square().mean()
+    assert close(term, wanted)
 
 
 def test_mmssl_critic_and_predicted_rows_learn_against_each_other():

@@ -48,6 +48,17 @@ def test_mvgae_equation(candidates):
     assert close(loss["kl"], 0.7 * kl)
 
 
+def test_mvgae_noise():
+    """``z = mu + noise * epsilon * sigma``, drawn for the product first, then for each expert."""
+    system = drawn(MVGAE, dim=3, noise=0.4, candidates=1)
+    torch.manual_seed(5)
+    loss = system.loss(BATCH)
+    torch.manual_seed(5)
+    for name, (mean, log_variance, _) in posteriors(system).items():
+        z = mean + 0.4 * torch.randn(11, 3) * log_variance.exp().sqrt()
+        assert close(loss[name], softplus((z[USER] * (z[6 + OTHER] - z[6 + CHOSEN])).sum(1)).mean())
+
+
 def test_mvgae_signature():
     """An expert who is sure pulls the product to himself; an item without the modality hears only the others."""
     system = drawn(MVGAE, dim=3)
