@@ -2,6 +2,7 @@
 
     python benchmarks/training.py                                    # LightGCN against plain PyTorch
     MLLM_REC_DATA=data python benchmarks/training.py --mmrec MMRec   # all that both have, on TikTok, against a checkout of MMRec
+    MLLM_REC_DATA=data python benchmarks/training.py --profile --systems vbpr,lightgcn    # where an epoch's time goes
     MLLM_REC_DATA=data python benchmarks/training.py --device cuda   # a step of each system: float32, bfloat16, compiled
 
 *Against MMRec* each side runs each system by its own defaults (batches of 2,048 triples, vectors of 64 numbers), in a process of its own with one
@@ -100,6 +101,21 @@ def against_mmrec(checkout: Path, names: list[str], epochs: int) -> None:
             print(f"| {name} | {' | '.join(cells)} | {whole:.1f} x | {part:.1f} x | {memory} |", flush=True)
     means = np.exp(np.log(ratios).mean(0))
     print(f"| geometric mean | | | {means[0]:.1f} x | {means[1]:.1f} x | |")
+
+
+def profiled(names: list[str]) -> None:
+    """A line for each of the operations that take most of an epoch, by processor time of their own."""
+    bench = Bench.load("tiktok-va")
+    torch.set_num_threads(1)
+    for name in names:
+        system = create(SYSTEMS[name], bench.data)
+        fit(system, bench.data, settings=FitSettings(epochs=1))
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            fit(system, bench.data, settings=FitSettings(epochs=1))
+        operations = [one for one in profile.key_averages() if one.self_cpu_time_total]
+        whole = sum(one.self_cpu_time_total for one in operations)
+        most = sorted(operations, key=lambda one: -one.self_cpu_time_total)[:6]
+        print(f"| {name} | {', '.join(f'{one.key} {one.self_cpu_time_total / whole:.0%}' for one in most)} |", flush=True)
 
 
 def milliseconds(step: Callable[[], None], repeats: int = 20) -> float:
@@ -211,11 +227,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--mmrec", type=Path, metavar="FOLDER", help="a checkout of MMRec")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--profile", action="store_true", help="the operations that an epoch consists of")
     parser.add_argument("--systems", help="default: all that both have; on a GPU all that are trained")
     parser.add_argument("--epochs", type=int, default=3)
     args = parser.parse_args()
     if args.device == "cuda":
         on_a_gpu(args.systems.split(",") if args.systems else [name for name, kind in SYSTEMS.items() if kind.trained])
+    elif args.profile:
+        profiled(args.systems.split(",") if args.systems else list(BOTH))
     elif args.mmrec:
         against_mmrec(args.mmrec, args.systems.split(",") if args.systems else list(BOTH), args.epochs)
     else:

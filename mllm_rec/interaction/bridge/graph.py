@@ -27,6 +27,29 @@ def _product(matrix: Tensor, dense: Tensor) -> Tensor:
     return torch.addmm(made, matrix, dense, beta=0, out=made)
 
 
+class _SumOfHops(torch.autograd.Function):
+    """``s (x + A x + ... + A^n x)`` as ``s x + s A (x + A (x + ...))``: one product a hop, which adds as it goes, and no hop is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, transpose: Tensor, dense: Tensor, hops: int, scale: float) -> Tensor:
+        ctx.save_for_backward(transpose)
+        ctx.hops, ctx.scale = hops, scale
+        return _summed(matrix, dense, hops, scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor, None, None]:
+        return None, None, _summed(ctx.saved_tensors[0], gradients[0].contiguous(), ctx.hops, ctx.scale), None, None
+
+
+def _summed(matrix: Tensor, dense: Tensor, hops: int, scale: float) -> Tensor:
+    if not hops:
+        return scale * dense
+    summed = dense
+    for _ in range(hops - 1):
+        summed = torch.addmm(dense, matrix, summed)
+    return torch.addmm(dense, matrix, summed, beta=scale, alpha=scale)
+
+
 class Graph(nn.Module):
     """A constant sparse matrix and its transpose, which is itself where the matrix is symmetric; not saved with its system.
 
@@ -47,6 +70,11 @@ class Graph(nn.Module):
         """``matrix @ dense``, ``(rows, dim)``, differentiable in ``dense`` ``(columns, dim)``."""
         transpose = self.matrix if self.transpose is None else self.transpose
         return _Multiply.apply(self.matrix, transpose, dense.float())
+
+    def sum_of_hops(self, dense: Tensor, hops: int, scale: float = 1.0) -> Tensor:
+        """``scale`` times what 0 to ``hops`` hops from ``dense`` reach together, ``(rows, dim)``; the matrix is square."""
+        transpose = self.matrix if self.transpose is None else self.transpose
+        return _SumOfHops.apply(self.matrix, transpose, dense.float(), hops, scale)
 
     def back(self) -> "Graph":
         """The same links the other way: its matrix is the transpose."""

@@ -29,6 +29,5 @@ def light_convolution(graph: Graph, users: Tensor, items: Tensor, layers: int) -
     Source:
         He et al. LightGCN. SIGIR 2020, eq. 4 with weights 1 / (layers + 1).
     """
-    hops = propagate(graph, torch.cat([users, items]), layers)
-    mean = sum(hops[1:], hops[0]) / len(hops)
+    mean = graph.sum_of_hops(torch.cat([users, items]), layers, 1 / (layers + 1))
     return mean[: len(users)], mean[len(users) :]

@@ -57,7 +57,7 @@ class DualGNN(TopN):
         for name, features in self.content.items():
             encoded = self.encoders[name](features) * self.present[name][:, None]
             start = normalize(torch.cat([self.preferences[name], encoded]), dim=1)
-            of_users, of_items = sum(bridge.propagate(self.graph, start, self.settings.layers)).split(self.data.shape)
+            of_users, of_items = self.graph.sum_of_hops(start, self.settings.layers).split(self.data.shape)
             users.append(of_users)
             items.append(of_items)
         own = torch.einsum("um,mud->ud", self.weights, torch.stack(users))

@@ -48,7 +48,7 @@ class PMGCRN(TopN):
     def represent(self) -> tuple[Tensor, Tensor]:
         """Channels, attending to each other."""
         ids = torch.cat([self.users, self.items])
-        channels = [sum(bridge.propagate(self.graph, ids, self.settings.layers))]
+        channels = [self.graph.sum_of_hops(ids, self.settings.layers)]
         for name, features in self.content.items():
             x = normalize(torch.cat([self.preferences[name], self.projections[name](features)]), dim=1)
             weight = self.graph.matrix.values() * (1 + self.links.dot(x, x))

@@ -32,7 +32,7 @@ class VBPR(TopN):
         dim: int = 64  #: width of the factors from the log (K)
         content_dim: int = 64  #: width of the factors of each modality (D)
         decay: float = 1e-2  #: weight of the squared length of the batch's factors and item biases (lambda_Theta)
-        projection_decay: float = 1e-1  #: weight of the squared projections and modality biases (lambda_E)
+        projection_decay: float = 1e-2  #: weight of the squared projections and modality biases (lambda_E)
 
     settings: Settings
 
