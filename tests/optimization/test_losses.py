@@ -36,3 +36,16 @@ def test_bpr_stays_finite_and_teaches_where_the_lead_is_far_off():
 def test_l2_is_half_the_squared_length_per_row():
     # (1 + 4 + 0 + 1) / 2 / 2 rows + (1 + 1 + 25 + 0) / 2 / 2 rows
     assert losses.l2(USER, POSITIVE).item() == pytest.approx(6 / 4 + 27 / 4)
+
+
+def test_scores_are_ranked_or_judged_one_by_one():
+    positive, negative = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 1.0])
+    assert losses.ranking(positive, negative).item() == pytest.approx((softplus(-1.5) + softplus(2)) / 2)
+    wanted = (softplus(-2) + softplus(0.5) + softplus(1) + softplus(1)) / 2
+    assert losses.pointwise(positive, negative).item() == pytest.approx(wanted)
+
+
+def test_a_mean_of_what_counts():
+    values = torch.tensor([1.0, 5.0, 9.0])
+    assert losses.mean_where(values, torch.tensor([True, False, True])).item() == 5
+    assert losses.mean_where(values, torch.zeros(3, dtype=torch.bool)).item() == 0
