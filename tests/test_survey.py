@@ -16,5 +16,5 @@ def test_the_page_is_generated_and_every_system_of_the_survey_has_its_cell():
     page = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(page)
     assert (DOCS / "survey.md").read_text(encoding="utf-8") == page.text()
-    without = {name for name in SYSTEMS if page.row(name)[1].endswith("| - | - | - |")}
+    without = {name for name in SYSTEMS if "| - | - | - |" in page.row(name)[1]}
     assert without == BASELINES

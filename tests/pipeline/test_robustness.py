@@ -74,7 +74,7 @@ def test_conditions_that_there_are_not(data):
 def test_the_table(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(contest, "apart", in_this_process)
     monkeypatch.chdir(tmp_path)
-    short = {"fit.epochs": 12, "fit.batch_size": 64, "fit.lr": 0.03}
+    short = {"fit.epochs": 40, "fit.batch_size": 64, "fit.lr": 0.01}
     for name in ("vbpr", "bpr"):
         write_json(tmp_path / "results" / "toys" / name / "tuned.json", {"data": "toys", "settings": short})
     words = ["robustness", "--data", data, "--systems", "vbpr,bpr", "--results", "results", "--out", "out", "--json"]

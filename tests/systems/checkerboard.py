@@ -28,8 +28,8 @@ def checkerboard() -> Dataset:
     return Dataset([f"i{item}" for item in range(SIZE + 2)], [f"u{user}" for user in range(SIZE + 1)], log, features)
 
 
-#: Attention learns to look at the ID alone if it is hurried.
-SLOW = {"HCGCN", "IRIS", "PMGCRN", "TMFUN"}
+#: Attention, or projections that are held small, learn to look at the ID alone if they are hurried.
+SLOW = {"HCGCN", "IRIS", "PMGCRN", "TMFUN", "VBPR"}
 
 
 def learn(system, data):
