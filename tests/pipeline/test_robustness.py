@@ -75,8 +75,8 @@ def test_the_table(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(contest, "apart", in_this_process)
     monkeypatch.chdir(tmp_path)
     short = {"fit.epochs": 40, "fit.batch_size": 64, "fit.lr": 0.01}
-    for name in ("vbpr", "bpr"):
-        write_json(tmp_path / "results" / "toys" / name / "tuned.json", {"data": "toys", "settings": short})
+    for name, more in (("vbpr", {"projection_decay": 0.0}), ("bpr", {})):
+        write_json(tmp_path / "results" / "toys" / name / "tuned.json", {"data": "toys", "settings": short | more})
     words = ["robustness", "--data", data, "--systems", "vbpr,bpr", "--results", "results", "--out", "out", "--json"]
     assert main(words) == 0
     value = json.loads(capsys.readouterr().out)
