@@ -120,9 +120,9 @@ def measure(work: Workload) -> None:
         ("user by user", lambda: user_by_user(users.numpy(), items.numpy(), wanted, seen), 1),
     ):
         found, took = timed(plain, repeats)
-        apart = max(abs(value - table.mean(metric)) for metric, value in found.items())
-        assert apart < 1e-4, f"{name} differs by {apart}"
-        print(f"  {name:<18}{took:8.2f} s   {took / ours:6.1f} x   (metrics agree within {apart:.0e})")
+        difference = max(abs(value - table.mean(metric)) for metric, value in found.items())
+        assert difference < 1e-4, f"{name} differs by {difference}"
+        print(f"  {name:<18}{took:8.2f} s   {took / ours:6.1f} x   (metrics agree within {difference:.0e})")
 
 
 def fastest(action) -> tuple[list[float], float]:

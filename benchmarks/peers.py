@@ -104,6 +104,7 @@ def recbole(work):
     logging.disable()
     torch.set_num_threads(1)
     folder = Path(tempfile.mkdtemp())
+    os.chdir(folder)  # where it writes its logs
     (folder / "work").mkdir()
     for part in ("train", "test"):
         lines = "\n".join(f"{user}\t{item}" for user, item in work[part].T.tolist())

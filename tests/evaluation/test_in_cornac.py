@@ -44,7 +44,8 @@ def method():
     return BaseMethod.from_splits(train, test, validation, exclude_unknowns=False, item_image=images, verbose=False)
 
 
-def test_an_experiment_with_ours_beside_theirs(method):
+def test_an_experiment_with_ours_beside_theirs(method, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where it writes its log
     ours = System("vbpr", {"dim": 8}, {"epochs": 15, "batch_size": 64})
     theirs = cornac.models.MostPop()
     experiment = cornac.Experiment(method, [ours, theirs], [Recall(k=10)], show_validation=False)
