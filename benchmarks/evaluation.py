@@ -28,10 +28,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmrec import opened, require, write_tiktok
-from workload import Workload, made_up, workloads
+from workload import Workload, alone, made_up, workloads
 
 from mllm_rec import SYSTEMS, create, evaluate
-from mllm_rec.pipeline.processes import apart
 from mllm_rec.pipeline.results import Bench
 
 KS = (10, 20)
@@ -160,14 +159,7 @@ def against_mmrec(checkout: Path) -> None:
     require(checkout)
     with tempfile.TemporaryDirectory() as folder:
         write_tiktok(Path(folder))
-        work = {"ours": (ranked_by_us, ()), "MMRec": (ranked_by_mmrec, (checkout.resolve(), Path(folder)))}
-        found = {}
-        for name, (function, arguments) in work.items():
-            ((_, came),) = apart(function, {name: arguments}, 1)
-            if isinstance(came, Exception):
-                raise came
-            found[name] = came
-    (our, ours), (their, theirs) = found["ours"], found["MMRec"]
+        (our, ours), (their, theirs) = alone(ranked_by_us), alone(ranked_by_mmrec, checkout.resolve(), Path(folder))
     assert np.allclose(our, their, atol=6e-5), f"MMRec finds {their}, ours {our}"  # it rounds to four digits
     print(f"TikTok, users with validation items and users with test items: ours {ours:.2f} s, MMRec {theirs:.2f} s, {theirs / ours:.1f} x")
 
@@ -186,7 +178,7 @@ def ranked_here(folder: Path) -> tuple[dict[str, float], float]:
 def against_peers(peers: dict[str, str]) -> None:
     """A line for each peer."""
     with tempfile.TemporaryDirectory() as folder:
-        ((_, (ours, took)),) = apart(ranked_here, {"ours": (Path(folder),)}, 1)
+        ours, took = alone(ranked_here, Path(folder))
         for name, python in peers.items():
             command = [python, str(Path(__file__).parent / "peers.py"), name, str(Path(folder) / "work.npz")]
             found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])

@@ -24,12 +24,11 @@ import numpy as np
 import torch
 from mmrec import opened, require, write_tiktok
 from torch.nn.functional import logsigmoid
-from workload import Workload, batches_of, step_of, workloads
+from workload import Workload, alone, batches_of, step_of, workloads
 
 from mllm_rec import SYSTEMS, FitSettings, create, fit, validator
 from mllm_rec.optimization.fit import peak_memory
 from mllm_rec.optimization.sampling import Negatives
-from mllm_rec.pipeline.processes import apart
 from mllm_rec.pipeline.results import Bench
 
 EPOCHS, BATCH, LR, DECAY, LAYERS = 4, 2048, 1e-3, 1e-4, 3
@@ -88,11 +87,7 @@ def against_mmrec(checkout: Path, names: list[str], epochs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_tiktok(Path(folder))
         for name in names:
-            ((_, one),) = apart(ours, {name: (name, epochs)}, 1)
-            ((_, other),) = apart(theirs, {name: (checkout.resolve(), Path(folder), BOTH[name], epochs)}, 1)
-            for came in (one, other):
-                if isinstance(came, Exception):
-                    raise came
+            one, other = alone(ours, name, epochs), alone(theirs, checkout.resolve(), Path(folder), BOTH[name], epochs)
             whole = (other["training"] + other["evaluation"]) / (one["training"] + one["evaluation"])
             part = other["training"] / one["training"]
             ratios.append((whole, part))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from mllm_rec.data.interactions import Interactions
 from mllm_rec.data.sources import SOURCES, data_cache, load
 from mllm_rec.data.split import split
 from mllm_rec.optimization.sampling import Batch, Triples
+from mllm_rec.pipeline.processes import apart
 
 USERS, ITEMS, TRAIN, TEST = 9_308, 6_710, 60_000, 6_000
 
@@ -52,6 +54,14 @@ def workloads() -> list[Workload]:
     """Those that can be measured here."""
     there = "MLLM_REC_DATA" in os.environ and SOURCES["tiktok-va"].present(data_cache())
     return [made_up(), *([tiktok()] if there else [])]
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function gives in a process of its own, with one thread; raises what it raised."""
+    ((_, came),) = apart(function, {"": arguments}, 1)
+    if isinstance(came, Exception):
+        raise came
+    return came
 
 
 def batches_of(system: torch.nn.Module, data: Dataset, batch_size: int) -> Iterator[Batch]:
