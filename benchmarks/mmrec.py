@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse
+import torch
+from torch_geometric.utils import scatter
 
 from mllm_rec.data.sources import load
 from mllm_rec.errors import InputError
@@ -61,8 +63,13 @@ def write_tiktok(folder: Path) -> None:
     np.save(folder / "tiktok" / "user_graph_dict.npy", graph, allow_pickle=True)
 
 
+def scatter_add(values: torch.Tensor, index: torch.Tensor, dim: int, dim_size: int) -> torch.Tensor:
+    """``torch_scatter``'s, by PyTorch Geometric."""
+    return scatter(values, index, dim, dim_size)
+
+
 def opened(checkout: Path, data: Path, name: str) -> MMRec:
-    """A model of MMRec by its own defaults (of several that it would search, the first), on what ``write_tiktok`` wrote.
+    """A model of MMRec by its own defaults (of several that it would search the first, of step sizes its general one), on what ``write_tiktok`` wrote.
 
     The process's folder and module path become those of the checkout: for a process of its own.
     """
@@ -75,6 +82,9 @@ def opened(checkout: Path, data: Path, name: str) -> MMRec:
         setattr(sys.modules["utils.data_utils"], function, None)
     scipy.sparse.dok_matrix._update = lambda self, entries: self._dict.update(entries)  # of older SciPy
     np.float, np.int = float, int  # of older NumPy
+    sys.modules["torch_scatter"] = types.ModuleType("torch_scatter")
+    sys.modules["torch_scatter"].scatter_add = scatter_add
+    torch.Tensor.cuda = lambda self: self  # MGCN asks for it whatever the device
     from utils.configurator import Config
     from utils.dataloader import EvalDataLoader, TrainDataLoader
     from utils.dataset import RecDataset
@@ -89,6 +99,7 @@ def opened(checkout: Path, data: Path, name: str) -> MMRec:
         "vision_feature_file": "image_feat.npy",
         "text_feature_file": "text_feat.npy",
         "user_graph_dict_file": "user_graph_dict.npy",
+        "learning_rate": 1e-3,
     }
     config = Config(name, "tiktok", said)
     for key in config["hyper_parameters"]:
