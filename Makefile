@@ -6,6 +6,8 @@ PORT ?= 7860
 export WORKSPACE HOST PORT
 
 BIN := .venv/bin
+# as many processes as the machine has cores, four at most
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 RUN_READY := .venv/.ready
 DEV_READY := .venv/.ready-dev
 
@@ -29,7 +31,7 @@ demo: $(RUN_READY) ## Build the demo shop into WORKSPACE and open the chat at HO
 	$(BIN)/python app.py
 
 test: $(DEV_READY) ## Run the tests (offline)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-data: $(DEV_READY) ## Run the tests on real data (MLLM_REC_DATA names the folder)
 	$(BIN)/python -m pytest -m data
@@ -41,7 +43,7 @@ check: $(DEV_READY) ## The whole gate: format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 format: $(DEV_READY) ## Format the code and mend what the linter can
 	$(BIN)/ruff format .

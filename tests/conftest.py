@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from mllm_rec.data.sources import demo
@@ -11,6 +12,9 @@ from mllm_rec.pipeline import Inputs, Workspace, build
 
 # no model unless a test names one: the shops here are built in seconds
 os.environ["MLLM_REC_MLLM"] = "none"
+# a test computes with one thread, and so does what it starts: two at a time don't fight for two cores
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 # the same examples in every run; HYPOTHESIS_PROFILE=default looks for new ones
 settings.register_profile("same", derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

@@ -29,6 +29,18 @@ class Batch:
         positive, negative = embedding(torch.cat([self.positives, self.negatives]), items).chunk(2)  # one gradient of the table, not two
         return embedding(self.users, users), positive, negative
 
+    def nodes(self, num_users: int) -> tuple[Tensor, "Batch"]:
+        """The batch's nodes of the user-item graph, ascending and each once, and the triples by their places among them.
+
+        What a system computes node by node after its last hop, it needs for these alone.
+
+        Args:
+            num_users: an item's node comes after all users'.
+        """
+        triples = torch.cat([self.users, self.positives + num_users, self.negatives + num_users])
+        nodes, places = torch.unique(triples, return_inverse=True)
+        return nodes, Batch(*places.chunk(3))
+
     def distinct(self) -> tuple[Tensor, Tensor]:
         """The users and the positives, ascending and each once."""
         return torch.unique(self.users), torch.unique(self.positives)

@@ -72,6 +72,15 @@ def test_parts_of_a_batch_for_several_processes():
     assert batch.every(6, 3) is batch
 
 
+def test_nodes_of_a_batch_are_each_there_once_and_found_by_their_places():
+    batch = Batch(torch.tensor([4, 1, 4]), torch.tensor([0, 2, 2]), torch.tensor([2, 0, 5]))
+    nodes, places = batch.nodes(10)
+    assert nodes.tolist() == [1, 4, 10, 12, 15]
+    for part, first in (("users", 0), ("positives", 10), ("negatives", 10)):
+        assert torch.equal(nodes[getattr(places, part)], getattr(batch, part) + first)
+    assert [nodes[some].tolist() for some in places.distinct()] == [[1, 4], [10, 12]]
+
+
 def test_rows_of_a_batch():
     users, items = torch.arange(6.0).view(3, 2), torch.arange(8.0).view(4, 2)
     rows = Batch(torch.tensor([2]), torch.tensor([0]), torch.tensor([3])).rows(users, items)

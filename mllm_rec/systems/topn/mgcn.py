@@ -60,18 +60,20 @@ class MGCN(TopN):
         self.graph = bridge.user_item_graph(data.edges, data.shape)
         self.histories = bridge.history_graph(data.edges, data.shape)
 
-    def views(self) -> tuple[Tensor, Tensor]:
-        """Nodes by behavior and by side information, ``(num_users + num_items, dim)`` each."""
+    def views(self, nodes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Nodes by behavior and by side information, ``(n, dim)`` each; None: all, users first."""
         behavior = torch.cat(bridge.light_convolution(self.graph, self.users, self.items, self.settings.user_layers))
         if not len(self.content):
+            behavior = chosen(behavior, nodes)
             return behavior, torch.zeros_like(behavior)
         items = []
         for name, x in self.content.items():
             purified = self.items * self.purifiers[name](self.projections[name](x)).sigmoid()
             near = bridge.propagate(self.item_graphs[name], purified, self.settings.item_layers)[-1]
             items.append(near * self.present[name][:, None])
-        users = self.histories(torch.cat(items, 1)).split(self.settings.dim, 1)
-        modal = torch.stack([torch.cat(pair) for pair in zip(users, items, strict=True)])
+        side_by_side = torch.cat(items, 1)
+        modal = chosen(torch.cat([self.histories(side_by_side), side_by_side]), nodes)
+        behavior, modal = chosen(behavior, nodes), torch.stack(modal.split(self.settings.dim, 1))
         common = self.attention(modal)
         wanted = torch.stack([prefer(behavior).sigmoid() for prefer in self.preferences.values()])
         specific = (modal - common) * wanted * modal.detach().any(2, keepdim=True)
@@ -83,14 +85,19 @@ class MGCN(TopN):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Ranking, penalty, contrast of the two views."""
-        behavior, side = self.views()
-        rows = batch.rows(*(behavior + side).split(self.data.shape))
+        nodes, triples = batch.nodes(self.data.num_users)
+        behavior, side = self.views(nodes)
+        rows = triples.rows(behavior + side, behavior + side)
         terms = {"bpr": losses.bpr(*rows), "l2": self.settings.decay * losses.l2(*rows)}
         if len(self.content):
-            users, items = batch.distinct()
             contrast = [
-                contrastive.info_nce(embedding(nodes, side), embedding(nodes, behavior), self.settings.temperature)
-                for nodes in (users, items + self.data.num_users)
+                contrastive.info_nce(embedding(some, side), embedding(some, behavior), self.settings.temperature)
+                for some in triples.distinct()
             ]
             terms["contrast"] = self.settings.contrast_weight * sum(contrast)
         return terms
+
+
+def chosen(rows: Tensor, nodes: Tensor | None) -> Tensor:
+    """Those of ``nodes``; None: all."""
+    return rows if nodes is None else embedding(nodes, rows)
