@@ -30,7 +30,9 @@ def test_blocks_have_the_widths_they_say():
     np.testing.assert_array_equal(row, np.concatenate([blocks[name] for name in BLOCKS]).astype(np.float32))
 
 
-@pytest.mark.parametrize("picture", [Image.new("RGB", (1, 1)), Image.new("L", (300, 2), 255), Image.new("RGB", (90, 90), RED)], ids=["dot", "line", "plain"])
+@pytest.mark.parametrize(
+    "picture", [Image.new("RGB", (1, 1)), Image.new("L", (300, 2), 255), Image.new("RGB", (90, 90), RED)], ids=["dot", "line", "plain"]
+)
 def test_empty_pictures_give_finite_numbers(picture):
     assert np.isfinite(describe(picture)).all()
 
