@@ -21,7 +21,7 @@ from workload import batches_of, step_of
 
 from mllm_rec import SYSTEMS, Dataset, Interactions, create
 from mllm_rec.data.features import Features
-from mllm_rec.optimization.fit import peak_memory
+from mllm_rec.optimization.memory import peak_memory
 from mllm_rec.pipeline.processes import apart
 
 USERS, ITEMS, INTERACTIONS, WIDTH = 5_000, 2_000, 100_000, 64

@@ -29,7 +29,7 @@ from workload import Workload, alone, batches_of, step_of, workloads
 
 from mllm_rec import SYSTEMS, FitSettings, create, fit, validator
 from mllm_rec.errors import InputError
-from mllm_rec.optimization.fit import peak_memory
+from mllm_rec.optimization.memory import peak_memory
 from mllm_rec.optimization.sampling import Negatives
 from mllm_rec.pipeline.results import Bench
 

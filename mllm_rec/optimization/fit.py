@@ -1,7 +1,6 @@
 """The one training loop."""
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from torch import Tensor
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.errors import InputError
 from mllm_rec.optimization.checkpoint import RunFolder, run_key
+from mllm_rec.optimization.memory import freed_memory_kept, peak_memory
 from mllm_rec.optimization.sampling import Batch, Triples
 
 
@@ -149,6 +149,7 @@ def _solve(system: Any, validate: Callable[[Any], float] | None) -> Run:
     return Run(0, 0, best, [], size, seconds, peak_memory(torch.device("cpu")))
 
 
+@freed_memory_kept()
 def _train(
     system: Any,
     data: Dataset,
@@ -301,14 +302,3 @@ def _seeded(seed: int, epoch: int, device: torch.device, *more: int) -> Iterator
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(elsewhere)
         yield torch.Generator().manual_seed(drawn)
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes at most in use: of the accelerator, or else of this process alone."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage of a process that another one started begins with the peak of the latter
-        return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
