@@ -28,8 +28,10 @@ from mllm_rec.pipeline.runs import CHOICE, fit_settings
 from mllm_rec.recommender import create, with_settings
 from mllm_rec.systems import system_class
 
-#: Trials drawn at random before the sampler learns from them, and before a trial may be stopped for being worse than half of them.
+#: Trials before the sampler learns from them, and before a trial may be stopped for being worse than half of them.
 STARTING = 5
+#: The step size and the weight decay of the first trials after the defaults.
+SMALL, DECAY = 1e-3, 1e-4
 #: Validations that a trial is given at least; seconds from which on one that is no better than others is told of.
 SPARED, TOLD = 5, 10.0
 
@@ -42,7 +44,7 @@ def tune(
     results: Path = RESULTS,
     jobs: int = 1,
 ) -> tuple[dict[str, Any], str]:
-    """Search the settings of systems, each as long as every other, beginning with its defaults.
+    """Search the settings of systems, each as long as every other, beginning with its defaults and with these at a smaller step and under weight decay.
 
     A trial is a training with seed 0, at least to its first validation; its value is the best validation. One that is worse than half of
     those before at the same epoch is stopped, and so is the one that runs when time is up; its value is then the best so far. Time is that
@@ -169,16 +171,17 @@ def _study(bench: Bench, system: str, cache: Path) -> optuna.Study:
     study = optuna.create_study(storage=f"sqlite:///{path}", study_name=system, direction="maximize", pruner=pruner, load_if_exists=True)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(_defaults(system) if trial.user_attrs.get("default") else trial.params, user_attrs=trial.user_attrs)
-    if not study.trials:
-        study.enqueue_trial(_defaults(system), user_attrs={"default": True})
+        first = trial.user_attrs.get("first")
+        study.enqueue_trial(trial.params if first is None else _first(system)[first], user_attrs=trial.user_attrs)
     return study
 
 
 def _try(study: optuna.Study, bench: Bench, system: str, budget: float) -> None:
     """One trial, within what is left of the budget."""
-    spent, space = _spent(study), searched(system)
-    study.sampler = TPESampler(n_startup_trials=STARTING, seed=len(_done(study)))  # as it would have been without an interruption
+    spent, space, place = _spent(study), searched(system), len(_done(study))
+    if place < len(_first(system)) and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.enqueue_trial(_first(system)[place], user_attrs={"first": place})
+    study.sampler = TPESampler(n_startup_trials=STARTING, seed=place)  # as it would have been without an interruption
     trial = study.ask(space)
     said = _rounded(trial.params)
     own = {name: value for name, value in said.items() if not name.startswith("fit.")}
@@ -228,6 +231,14 @@ def _defaults(system: str) -> dict[str, Any]:
     }
 
 
+def _first(system: str) -> list[dict[str, Any]]:
+    """What is tried before anything is drawn: the defaults, and, of what is trained, these with ``SMALL`` steps, with ``DECAY``, with both."""
+    steps: list[dict[str, Any]] = [{}]
+    if system_class(system).trained:
+        steps += [{"fit.lr": SMALL}, {"fit.weight_decay": DECAY}, {"fit.lr": SMALL, "fit.weight_decay": DECAY}]
+    return [_defaults(system) | step for step in steps]
+
+
 def _rounded(said: Mapping[str, Any]) -> dict[str, Any]:
     """Numbers with three digits that count, so that they can be written down."""
     return {name: float(f"{value:.3g}") if isinstance(value, float) else value for name, value in said.items()}
@@ -242,7 +253,7 @@ def _named(space: Mapping[str, BaseDistribution]) -> dict[str, list[float]]:
 def _summary(study: optuna.Study, bench: Bench, system: str, minutes: float, trials: int | None) -> dict[str, Any]:
     done, best, usual = _done(study), _best(study), _defaults(system)
     hows = [trial.user_attrs["how"].partition(":")[0] for trial in done]
-    given = next((trial for trial in done if trial.user_attrs.get("default")), None)
+    given = next((trial for trial in done if trial.user_attrs.get("first") == 0), None)
     climb: list[list[float]] = []
     spent = 0.0
     for trial in done:

@@ -17,7 +17,7 @@ from mllm_rec.pipeline.tune import searched, tune_system
 from mllm_rec.recommender import create
 from mllm_rec.systems import SYSTEMS
 
-EPOCHS, TRIALS = 4, 5
+EPOCHS, TRIALS = 4, 6
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def short(monkeypatch):
     began = []
 
     def train(system, data, validate, settings):
-        began.append((system.settings, settings.lr))
+        began.append((system.settings, settings.lr, settings.weight_decay))
         return fit(system, data, validate, replace(settings, epochs=EPOCHS, batch_size=64))
 
     monkeypatch.setattr(tuning, "fit", train)
@@ -48,9 +48,10 @@ def test_the_best_of_the_trials_which_begin_with_the_defaults(data, short, tmp_p
     assert bench.key
     object.__setattr__(bench, "test", None)  # whoever looks at it fails
     value = tune_system(bench, "lightgcn", 1.0, TRIALS, tmp_path / "results", tmp_path / "cache")
-    assert short[0] == (SYSTEMS["lightgcn"].Settings(), FitSettings().lr) and len(short) == TRIALS
-    assert all(1 <= made.layers <= 4 and made.dim == 64 and 3e-4 <= lr <= 3e-2 for made, lr in short)
-    assert len({made.layers for made, _ in short}) > 1 and len({lr for _, lr in short}) == TRIALS
+    usual, lr = SYSTEMS["lightgcn"].Settings(), FitSettings().lr
+    assert short[:4] == [(usual, lr, 0.0), (usual, 1e-3, 0.0), (usual, lr, 1e-4), (usual, 1e-3, 1e-4)] and len(short) == TRIALS
+    assert all(1 <= made.layers <= 4 and made.dim == 64 and 3e-4 <= step <= 3e-2 for made, step, _ in short)
+    assert len({(made.layers, step) for made, step, _ in short[4:]} - {(usual.layers, lr), (usual.layers, 1e-3)}) == TRIALS - 4
     assert sum(value["trials"].values()) == TRIALS and value["budget"] == {"minutes": 1.0, "trials": TRIALS} and 0 < value["seconds"] < 60
     trial = trial_of("lightgcn", tuned_settings("toys", "lightgcn", tmp_path / "results"), 0)
     assert value == read_json(tmp_path / "results" / "toys" / "lightgcn" / "tuned.json") and value["settings"]
