@@ -68,17 +68,19 @@ class Graph(nn.Module):
 
     def forward(self, dense: Tensor) -> Tensor:
         """``matrix @ dense``, ``(rows, dim)``, differentiable in ``dense`` ``(columns, dim)``."""
-        transpose = self.matrix if self.transpose is None else self.transpose
-        return _Multiply.apply(self.matrix, transpose, dense.float())
+        return _Multiply.apply(self.matrix, self._way_back, dense.float())
 
     def sum_of_hops(self, dense: Tensor, hops: int, scale: float = 1.0) -> Tensor:
         """``scale`` times what 0 to ``hops`` hops from ``dense`` reach together, ``(rows, dim)``; the matrix is square."""
-        transpose = self.matrix if self.transpose is None else self.transpose
-        return _SumOfHops.apply(self.matrix, transpose, dense.float(), hops, scale)
+        return _SumOfHops.apply(self.matrix, self._way_back, dense.float(), hops, scale)
 
     def back(self) -> "Graph":
         """The same links the other way: its matrix is the transpose."""
         return self if self.transpose is None else Graph(self.transpose, self.matrix)
+
+    @property
+    def _way_back(self) -> Tensor:
+        return self.matrix if self.transpose is None else self.transpose
 
 
 def csr(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
