@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, normalize
 
-from mllm_rec.interaction.bridge import Links
+from mllm_rec.interaction.bridge import Links, history_links
 from mllm_rec.interaction.fusion import products
 
 #: Rows that a distance correlation is measured on, because it takes all their pairs.
@@ -48,24 +48,48 @@ class MacroMicro(nn.Module):
     """The autoencoder of users over items and their prototypes: which prototype an item goes by, and a taste for each.
 
     Args:
-        num_items: items of a row.
-        dim: width of items, prototypes and tastes.
+        items: ``(num_items, dim)``, to begin with.
+        prototypes: ``(factors, dim)``, to begin with.
         hidden: width of the encoder's layer.
+        drop: share of a history left out at random while training.
         temperature: of both cosines (tau).
+        noise: scale of the tastes' noise while training (sigma_0).
+        kl_weight: weight of the divergence in the end (beta).
+        anneal_steps: calls of ``loss`` until it is reached.
 
     Source:
         Ma et al. Learning Disentangled Representations for Recommendation. NeurIPS 2019, sec. 3.
     """
 
-    def __init__(self, num_items: int, dim: int, hidden: int, temperature: float):
-        super().__init__()
-        self.temperature = temperature
-        self.first = nn.Linear(num_items, hidden)
-        self.second = nn.Linear(hidden, 2 * dim)
+    steps: Tensor
 
-    def assignment(self, items: Tensor, prototypes: Tensor) -> Tensor:
-        """``(.., factors)``: shares of each item, of ``items`` ``(.., dim)`` and ``prototypes`` ``(factors, dim)``."""
-        return (normalize(items, dim=-1) @ normalize(prototypes, dim=1).T / self.temperature).softmax(-1)
+    def __init__(
+        self,
+        items: Tensor,
+        prototypes: Tensor,
+        hidden: int,
+        drop: float,
+        temperature: float,
+        noise: float,
+        kl_weight: float,
+        anneal_steps: int,
+    ):
+        super().__init__()
+        self.drop, self.temperature, self.noise = drop, temperature, noise
+        self.kl_weight, self.anneal_steps = kl_weight, anneal_steps
+        self.items, self.prototypes = nn.Parameter(items), nn.Parameter(prototypes)
+        self.first = nn.Linear(items.shape[0], hidden)
+        self.second = nn.Linear(hidden, 2 * items.shape[1])
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def represent(self, user_items: Tensor) -> tuple[Tensor, Tensor]:
+        """Tastes of all users, factor by factor, ``(num_users, factors * dim)``, and items; ``user_items`` are histories (CSR)."""
+        everyone = history_links(user_items, torch.arange(user_items.shape[0], device=self.items.device))
+        return self.tastes(everyone, self.assignment(self.items))[0].flatten(1), self.items
+
+    def assignment(self, items: Tensor) -> Tensor:
+        """``(.., factors)``: shares of each item, of ``items`` ``(.., dim)``."""
+        return (normalize(items, dim=-1) @ normalize(self.prototypes, dim=1).T / self.temperature).softmax(-1)
 
     def tastes(self, rows: Links, share: Tensor, drop: float = 0.0) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of each user's taste by factor, ``(users, factors, dim)`` each.
@@ -84,35 +108,37 @@ class MacroMicro(nn.Module):
         mean, log_variance = torch.stack(found, 1).chunk(2, dim=2)
         return normalize(mean, dim=2), -log_variance
 
-    def match(self, user: Tensor, items: Tensor, prototypes: Tensor) -> Tensor:
+    def match(self, user: Tensor, items: Tensor) -> Tensor:
         """``ln sum_k c_ik exp(z_k . h_i / tau)``, ``(users, num_items)``.
 
         Args:
             user: ``(users, factors * dim)``, tastes.
             items: ``(num_items, dim)``, or ``(users, num_items, dim)``, of each user's own.
-            prototypes: ``(factors, dim)``.
         """
-        unit, share = normalize(items, dim=-1), self.assignment(items, prototypes)
+        unit, share = normalize(items, dim=-1), self.assignment(items)
         found = [
             products(taste, unit) / self.temperature + share[..., factor].log()
-            for factor, taste in enumerate(user.chunk(len(prototypes), 1))
+            for factor, taste in enumerate(user.chunk(len(self.prototypes), 1))
         ]
         return torch.stack(found).logsumexp(0) if len(found) > 1 else found[0]
 
-    def loss(self, rows: Links, items: Tensor, prototypes: Tensor, drop: float, noise: float, kl_weight: float) -> dict[str, Tensor]:
+    def as_user(self, items: Tensor) -> Tensor:
+        """``(n, factors * dim)``: items ``(n, dim)`` as the taste for every prototype."""
+        return normalize(items, dim=1).repeat(1, len(self.prototypes))
+
+    def loss(self, user_items: Tensor, users: Tensor) -> dict[str, Tensor]:
         """How badly histories are rebuilt, and how far the spread of tastes is from the prior's, by user.
 
         Args:
-            rows: from items to the users of whose histories they are.
-            items: ``(num_items, dim)``.
-            prototypes: ``(factors, dim)``.
-            drop: share of the history left out at random.
-            noise: scale of the tastes' noise.
-            kl_weight: weight of the divergence.
+            user_items: ``(num_users, num_items)`` histories (CSR).
+            users: ``(n,)`` int64, whose; each once.
         """
-        mean, log_variance = self.tastes(rows, self.assignment(items, prototypes), drop)
-        tastes = mean + noise * torch.randn_like(mean) * (0.5 * log_variance).exp()
-        logits = self.match(tastes.flatten(1), items, prototypes)
+        rows = history_links(user_items, users)
+        kl_weight = self.kl_weight * min(1.0, float(self.steps) / self.anneal_steps)
+        self.steps += 1
+        mean, log_variance = self.tastes(rows, self.assignment(self.items), self.drop)
+        tastes = mean + self.noise * torch.randn_like(mean) * (0.5 * log_variance).exp()
+        logits = self.match(tastes.flatten(1), self.items)
         chosen = logits[rows.targets, rows.sources].sum()
         missed = (rows.degrees() * logits.logsumexp(1)).sum() - chosen
         return {

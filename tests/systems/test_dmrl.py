@@ -58,7 +58,7 @@ def test_dmrl_equation(candidates):
 
 
 def logits_of(system, dropped=False):
-    h, m = unit(system.items), unit(system.prototypes)
+    h, m = unit(system.autoencoder.items), unit(system.autoencoder.prototypes)
     c = (h @ m.T / 0.5).softmax(1)
     network = dict(system.named_parameters())
     first = next(value for name, value in network.items() if name.endswith("first.weight"))
@@ -81,14 +81,14 @@ def test_macridvae_equation(kind):
     logits, kl = logits_of(system)
     assert close(system.score(EVERYONE)[KNOWN], logits[KNOWN])
     system.train()
-    system.steps.fill_(4)
+    system.autoencoder.steps.fill_(4)
     loss, people = system.loss(BATCH), torch.unique(USER)
     assert loss.keys() == {"reconstruction", "kl"}
     assert close(loss["reconstruction"], -(LIKES * logits.log_softmax(1)).sum(1)[people].mean())
-    assert close(loss["kl"], 0.7 * 0.4 * kl[people].mean()) and system.steps == 5
-    system.steps.fill_(25)
+    assert close(loss["kl"], 0.7 * 0.4 * kl[people].mean()) and system.autoencoder.steps == 5
+    system.autoencoder.steps.fill_(25)
     assert close(system.loss(BATCH)["kl"], 0.7 * kl[people].mean())
-    assert close(system.as_user(system.items), torch.cat([unit(system.items)] * 2, 1))
+    assert close(system.as_user(system.autoencoder.items), torch.cat([unit(system.autoencoder.items)] * 2, 1))
 
 
 def test_macridvae_signature():
@@ -97,7 +97,7 @@ def test_macridvae_signature():
     assert not close(one.score(EVERYONE)[KNOWN], two.score(EVERYONE)[KNOWN])
     made = SEMMacridVAE(data(), SEMMacridVAE.Settings(dim=2, factors=2))
     wanted = fusion.principal(made.features, made.present, 2) * (2 / 7) ** 0.5
-    assert close(made.items, wanted)
+    assert close(made.autoencoder.items, wanted)
 
 
 def test_pamd_equation():

@@ -13,13 +13,11 @@ Differs from the paper: all modalities side by side, each row at length one (the
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch import Tensor
 
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.enhancement import disentangled
-from mllm_rec.interaction import bridge, fusion
+from mllm_rec.interaction import fusion
 from mllm_rec.interaction.clusters import centers
 from mllm_rec.recommender import Batch, TopN
 
@@ -49,27 +47,21 @@ class SEMMacridVAE(TopN):
         super().__init__(data, settings)
         s = self.settings
         items = fusion.principal(self.features, self.present, s.dim) * (2 / (data.num_items + s.dim)) ** 0.5
-        self.items, self.prototypes = nn.Parameter(items), nn.Parameter(centers(items, s.factors))
-        self.encoder = disentangled.MacroMicro(data.num_items, s.dim, s.hidden, s.temperature)
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        prototypes = centers(items, s.factors)
+        self.autoencoder = disentangled.MacroMicro(items, prototypes, s.hidden, s.drop, s.temperature, s.noise, s.kl_weight, s.anneal_steps)
 
     def represent(self) -> tuple[Tensor, Tensor]:
         """Tastes of users, factor by factor, and items."""
-        everyone = bridge.history_links(self.data.user_items, torch.arange(self.data.num_users, device=self.items.device))
-        share = self.encoder.assignment(self.items, self.prototypes)
-        return self.encoder.tastes(everyone, share)[0].flatten(1), self.items
+        return self.autoencoder.represent(self.data.user_items)
 
     def match(self, user: Tensor, items: Tensor) -> Tensor:
         """By the taste for each prototype that an item goes by."""
-        return self.encoder.match(user, items, self.prototypes)
+        return self.autoencoder.match(user, items)
 
     def as_user(self, items: Tensor) -> Tensor:
         """An item as the taste for every prototype."""
-        return normalize(items, dim=1).repeat(1, len(self.prototypes))
+        return self.autoencoder.as_user(items)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Reconstruction and divergence of the batch's users."""
-        s, rows = self.settings, bridge.history_links(self.data.user_items, batch.distinct()[0])
-        weight = s.kl_weight * min(1.0, float(self.steps) / s.anneal_steps)
-        self.steps += 1
-        return self.encoder.loss(rows, self.items, self.prototypes, s.drop, s.noise, weight)
+        return self.autoencoder.loss(self.data.user_items, batch.distinct()[0])
