@@ -7,7 +7,7 @@ export WORKSPACE HOST PORT
 
 BIN := .venv/bin
 # as many processes as the machine has cores, four at most
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 RUN_READY := .venv/.ready
 DEV_READY := .venv/.ready-dev
 

@@ -131,8 +131,8 @@ def test_ips_equation():
     rows = softplus(-(system.users[USER] * (system.items[CHOSEN] - system.items[OTHER])).sum(1))
     torch.manual_seed(0)
     mean = sum(float(around.loss(BATCH)["bpr"].detach()) for _ in range(4000)) / 4000
-    wanted = float((weights[CHOSEN] * rows).sum() / weights[CHOSEN].sum())
-    plain = float(rows.mean())
+    wanted = ((weights[CHOSEN] * rows).sum() / weights[CHOSEN].sum()).item()
+    plain = rows.mean().item()
     assert abs(wanted - plain) > 0.05 and abs(mean - wanted) < abs(wanted - plain) / 5
 
 
