@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -209,12 +210,36 @@ class Recommender(nn.Module):
 
 
 def create(system: type[Recommender], data: Dataset, settings: Any = None, seed: int = 0) -> Recommender:
-    """A system whose initial state depends on ``seed`` alone; the caller's random state is left as it was."""
+    """A system whose initial state depends on ``seed`` alone; the caller's random state is left as it was.
+
+    Raises:
+        InputError: a setting has a value that no system of this kind can have.
+    """
+    _check_settings(system, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         created = system(data, settings)
     created.seed = seed
     return created
+
+
+def _check_settings(system: type[Recommender], settings: Any) -> None:
+    """One rule for all systems, by a setting's name and the kind of its default."""
+    for field in fields(settings) if settings is not None else ():
+        name, value, usual = field.name, getattr(settings, field.name), field.default
+        if isinstance(usual, bool) or not isinstance(usual, int | float):
+            continue
+        if isinstance(usual, int):
+            least = 0 if name.endswith(("layers", "epochs")) else 1
+            good, wanted = type(value) is int and value >= least, f"a whole number from {least} up"
+        elif name == "drop" or name.endswith("share"):
+            good, wanted = isinstance(value, int | float) and 0 <= value <= 1, "a share between 0 and 1"
+        elif name in ("temperature", "regularization"):
+            good, wanted = isinstance(value, int | float) and 0 < value < math.inf, "a number above 0"
+        else:
+            good, wanted = isinstance(value, int | float) and 0 <= value < math.inf, "a number, 0 or more"
+        if not good:
+            raise InputError(f"{system.__name__}'s setting '{name}' is {value!r}; it must be {wanted}")
 
 
 def table(rows: int, dim: int) -> nn.Parameter:

@@ -64,7 +64,9 @@ def compare_systems(
     named(baseline or BASELINE)
     bench = Bench.load(data)
     names, lacking = sufficient(bench, systems)
-    said = {name: tuned_settings(bench.name, name, results) if tuned else None for name in names}
+    if baseline is not None and baseline not in names:
+        raise InputError(f"the baseline '{baseline}' is not among the systems {', '.join(names)}; name it with --systems, too")
+    said = {name: tuned_settings(bench, name, results) if tuned else None for name in names}
     trials = [trial_of(name, said[name], seed) for name in said for seed in range(seeds)]
     found = gather(data, bench, trials, results, jobs, only_done)
     if not found.results:
@@ -88,6 +90,8 @@ def sufficient(bench: Bench, systems: Sequence[str] | None) -> tuple[list[str], 
         InputError: no such system, or a named one needs features and there are none.
     """
     every = systems is None or list(systems) == ["all"]
+    if not every and not any(systems or ()):
+        raise InputError("no system is named; name some, or 'all'")
     names = list(SYSTEMS) if every else list(dict.fromkeys(systems or ()))
     lacking = [name for name in names if named(name)[0].needs_features and not bench.data.features]
     if lacking and not every:
@@ -103,11 +107,17 @@ def trial_of(system: str, found: Mapping[str, Any] | None, seed: int) -> Trial:
     return Trial(system, own, training, seed)
 
 
-def tuned_settings(data: str, system: str, results: Path) -> dict[str, Any] | None:
-    """What ``tune`` wrote of a system (without its strategies), on this data set or else on another; None where it wasn't tuned."""
+def tuned_settings(bench: Bench, system: str, results: Path) -> dict[str, Any] | None:
+    """What ``tune`` wrote of a system (without its strategies), on this data set or else on another; None where it wasn't tuned.
+
+    Data of the same name that are not the same count as another data set, and "data" says so.
+    """
     system = system.partition("+")[0]
-    paths = [results / data / system / "tuned.json", *sorted(results.glob(f"*/{system}/tuned.json"))]
-    return next((read_json(path) for path in paths if path.exists()), None)
+    paths = [results / bench.name / system / "tuned.json", *sorted(results.glob(f"*/{system}/tuned.json"))]
+    found = next((read_json(path) for path in paths if path.exists()), None)
+    if found and found["data"] == bench.name and found.get("data_key", bench.key) != bench.key:
+        return found | {"data": f"another {bench.name}"}
+    return found
 
 
 def gather(data: str, bench: Bench, trials: Sequence[Trial], results: Path, jobs: int, only_done: bool = False) -> Found:

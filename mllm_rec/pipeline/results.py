@@ -75,7 +75,11 @@ class Bench:
             InputError: no such source or workspace, or nothing is held out.
         """
         whole, at, condition = name.rpartition("@")
-        return cls._load(whole).harder(condition) if at and CONDITION.fullmatch(condition) else cls._load(name)
+        if not at or Path(name.partition(":")[2] or name).exists():
+            return cls._load(name)
+        if not CONDITION.fullmatch(condition):
+            raise InputError(f"'@{condition}' takes nothing away from '{whole}'; say @missing-60 (1 to 100), @without-NAME or @cold-items")
+        return cls._load(whole).harder(condition)
 
     @classmethod
     def _load(cls, name: str) -> "Bench":

@@ -79,7 +79,7 @@ def robustness(
 
 
 def _trained(place: str, whole: Bench, names: Sequence[str], seeds: int, results: Path, jobs: int, only_done: bool) -> Found:
-    said = {name: tuned_settings(whole.name, name, results) for name in names}
+    said = {name: tuned_settings(whole, name, results) for name in names}
     trials = [trial_of(name, said[name], seed) for name in names for seed in range(seeds)]
     return gather(place, Bench.load(place), trials, results, jobs, only_done)
 

@@ -70,6 +70,8 @@ def tune(
         raise InputError(f"{minutes} minutes are no budget; give more than 0")
     bench = Bench.load(data)
     names, lacking = sufficient(bench, systems)
+    if under := next((name for name in names if "+" in name), None):
+        raise InputError(f"'{under}' is trained with what was found for '{under.partition('+')[0]}'; tune that")
     found, failed = {}, []
     for name, value in apart(_tune, {name: (data, name, minutes, trials, results) for name in names}, jobs):
         if isinstance(value, InputError):

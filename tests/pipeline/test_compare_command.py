@@ -156,13 +156,35 @@ def test_another_setting_or_other_data_is_another_file(data, tmp_path):
     assert Trial("lightgcn", {"layers": 3}, {}, 0).path(root, bench) in paths  # said, but the default
 
 
-def test_settings_of_another_data_set_serve_where_there_are_none(tmp_path):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--systems", "popularity", "--baseline", "ease"], "the baseline 'ease' is not among the systems popularity; name it"),
+        (["--systems", ""], "no system is named; name some, or 'all'"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_before_anything_is_trained(data, tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.setattr(contest, "apart", None)
+    assert main(["compare", "--data", data, "--results", str(tmp_path), *words]) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("condition", ["missing-200", "coold", "without"])
+def test_a_condition_that_takes_nothing_away_is_named(data, condition):
+    with pytest.raises(InputError, match=f"'@{condition}' takes nothing away from '.*toys'; say @missing-60"):
+        Bench.load(f"{data}@{condition}")
+
+
+def test_settings_of_another_data_set_serve_where_there_are_none(data, tmp_path):
+    bench = Bench.load(data)
     write_json(tmp_path / "big" / "lightgcn" / "tuned.json", {"data": "big", "settings": {"layers": 1, "fit.lr": 0.1}})
-    found = contest.tuned_settings("toys", "lightgcn", tmp_path)
+    found = contest.tuned_settings(bench, "lightgcn", tmp_path)
     assert trial_of("lightgcn", found, 3) == Trial("lightgcn", {"layers": 1}, {"lr": 0.1}, 3)
-    write_json(tmp_path / "toys" / "lightgcn" / "tuned.json", {"data": "toys", "settings": {}})
-    assert contest.tuned_settings("toys", "lightgcn", tmp_path)["data"] == "toys"
-    assert trial_of("bpr", contest.tuned_settings("toys", "bpr", tmp_path), 0) == Trial("bpr", {}, {}, 0)
+    write_json(tmp_path / "toys" / "lightgcn" / "tuned.json", {"data": "toys", "data_key": bench.key, "settings": {}})
+    assert contest.tuned_settings(bench, "lightgcn", tmp_path)["data"] == "toys"
+    write_json(tmp_path / "toys" / "lightgcn" / "tuned.json", {"data": "toys", "data_key": "of others", "settings": {}})
+    assert contest.tuned_settings(bench, "lightgcn", tmp_path)["data"] == "another toys"
+    assert trial_of("bpr", contest.tuned_settings(bench, "bpr", tmp_path), 0) == Trial("bpr", {}, {}, 0)
 
 
 def test_code_that_changed_is_told(data, trained, tmp_path):

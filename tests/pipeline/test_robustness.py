@@ -67,7 +67,7 @@ def test_conditions_that_there_are_not(data):
         InputError, match=r"'without-smell' is no condition of toys; there are missing-30, .*without-audio, without-image, cold"
     ):
         Bench.load(f"{data}@without-smell")
-    with pytest.raises(InputError, match="no file"):
+    with pytest.raises(InputError, match="'@missing-0' takes nothing away"):
         Bench.load(f"{data}@missing-0")
 
 

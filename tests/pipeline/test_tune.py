@@ -53,7 +53,7 @@ def test_the_best_of_the_trials_which_begin_with_the_defaults(data, short, tmp_p
     assert all(1 <= made.layers <= 4 and made.dim == 64 and 3e-4 <= step <= 3e-2 for made, step, _ in short)
     assert len({(made.layers, step) for made, step, _ in short[4:]} - {(usual.layers, lr), (usual.layers, 1e-3)}) == TRIALS - 4
     assert sum(value["trials"].values()) == TRIALS and value["budget"] == {"minutes": 1.0, "trials": TRIALS} and 0 < value["seconds"] < 60
-    trial = trial_of("lightgcn", tuned_settings("toys", "lightgcn", tmp_path / "results"), 0)
+    trial = trial_of("lightgcn", tuned_settings(bench, "lightgcn", tmp_path / "results"), 0)
     assert value == read_json(tmp_path / "results" / "toys" / "lightgcn" / "tuned.json") and value["settings"]
     made = SYSTEMS["lightgcn"].Settings(**trial.settings)
     best = fit(
@@ -141,6 +141,8 @@ def test_the_command_tunes_what_compare_then_uses(data, tmp_path, monkeypatch, c
     popularity, ease = json.loads(capsys.readouterr().out)["systems"]
     assert popularity["trials"]["complete"] == 1 and not popularity["settings"]
     assert ease["trials"]["complete"] == 4 and ease["validation"] >= ease["default"]
-    assert trial_of("ease", tuned_settings("toys", "ease", tmp_path / "results"), 0).settings == ease["settings"]
+    assert trial_of("ease", tuned_settings(Bench.load(data), "ease", tmp_path / "results"), 0).settings == ease["settings"]
+    assert main(["tune", "--data", data, "--systems", "ease+ips", "--minutes", "1"]) == 1
+    assert "'ease+ips' is trained with what was found for 'ease'; tune that" in capsys.readouterr().err
     assert main(["tune", "--data", data, "--minutes", "0"]) == 1
     assert "0.0 minutes are no budget" in capsys.readouterr().err

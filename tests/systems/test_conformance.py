@@ -139,9 +139,8 @@ def test_a_state_of_other_settings_or_another_system_is_refused(system, data, tm
     other = next(other for other in SYSTEMS.values() if other is not type(system))
     with pytest.raises(InputError, match=r"wanted .*train it again"):
         create(other, data).load_state(tmp_path / "state")
-    changed = {
-        field.name: field.default * 2 for field in dataclasses.fields(type(system).Settings) if isinstance(field.default, int | float)
-    }
+    numbers = {field.name: field.default for field in dataclasses.fields(type(system).Settings) if isinstance(field.default, int | float)}
+    changed = {name: default * 2 if isinstance(default, int) else default / 2 for name, default in numbers.items()}
     if changed:
         with pytest.raises(InputError, match=r"wanted .*train it again"):
             create(type(system), data, type(system).Settings(**changed)).load_state(tmp_path / "state")

@@ -1,13 +1,14 @@
 """``SYSTEMS`` is the one table: it equals the files, and names that aren't in it are told."""
 
 import ast
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from mllm_rec import systems
 from mllm_rec.errors import InputError
-from mllm_rec.recommender import with_settings
+from mllm_rec.recommender import create, with_settings
 from mllm_rec.systems import SYSTEMS, system_class
 
 FILES = sorted(path for path in (Path(systems.__file__).parent / "topn").glob("*.py") if path.stem != "__init__")
@@ -39,3 +40,13 @@ def test_a_wrong_setting_is_answered_with_the_nearest():
         with_settings(SYSTEMS["lightgcn"], {"layer": 2})
     with pytest.raises(InputError, match="Popularity has no setting 'dim'; it has none"):
         with_settings(SYSTEMS["popularity"], {"dim": 2})
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_values_that_no_system_can_have_are_refused_before_anything_is_made(name):
+    usual = SYSTEMS[name].Settings()
+    numbers = [field.name for field in fields(usual) if isinstance(getattr(usual, field.name), int | float)]
+    for setting in numbers:
+        for value in (-1, float("nan")):
+            with pytest.raises(InputError, match=rf"'{setting}' is {value!r}; it must be "):
+                create(SYSTEMS[name], None, replace(usual, **{setting: value}))

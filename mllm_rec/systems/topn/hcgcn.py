@@ -9,7 +9,7 @@ means over hops of ``C``; an item adds the mean over its modalities' links ``S_m
 weighed alike to sum to one. Users and items that
 meet share clusters, ``-ln q(u) . q(i)``; the modalities of one item are drawn together (CLIP), and so are items of like behavior.
 
-Cell: Interaction: item-item graph. Enhancement: none. Optimization: end-to-end.
+Cell: Interaction: item-item graph. Enhancement: contrastive learning. Optimization: end-to-end.
 Related: LightGCN is one cluster without item links; FREEDOM thins links by degree instead.
 Differs from the paper: code of it was not at hand; from its abstract (co-clustering, propagation within clusters, two contrasts) the formulas
 are reconstructed.

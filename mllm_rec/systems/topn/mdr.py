@@ -8,7 +8,8 @@ aligned, ``1 - cos(c_m, c_m')``, and each is made independent of its modality's 
 
 Cell: Interaction: other fusion. Enhancement: disentangled representation. Optimization: end-to-end.
 Related: PAMD separates them beforehand and by contrast; VBPR doesn't separate.
-Differs from the paper: from the survey's words (common and complementary parts); all formulas are reconstructed.
+Differs from the paper: from the survey's words (common and complementary parts); all formulas are reconstructed; the distance correlation is taken of
+256 items of a batch, the first by their ids.
 """
 
 from dataclasses import dataclass

@@ -5,15 +5,15 @@ Wei, Huang, Xia and Zhang. Multi-Modal Self-Supervised Learning for Recommendati
 Per modality ``h_u = R W_m x``, ``h_i = R' h_u``. The links it predicts, each user's k items with the highest ``h_u . h_i``, make the graph
 ``A_m``; IDs travel over it, ``e_m``; attention across modalities gives ``e^``, and
 ``E = LightGCN(e + eta norm(mean_m e^_m)) + gamma sum_m norm(h_m)``. A critic tells predicted rows, ``softmax(h_u . h_I)``, from observed
-ones, smoothed by Gumbel noise (Wasserstein with gradient penalty); the rows learn to pass. A contrast draws each user's ``e_m`` to ``E``.
+ones, ``softmax(5 r_u + E_u . e_I + Gumbel noise)`` (Wasserstein with gradient penalty); the rows learn to pass. A contrast draws each user's ``e_m`` to ``E``.
 
 An item that nobody chose has no ``h``, so content cannot rank it.
 
 Cell: Interaction: user-item graph, coarse-grained attention. Enhancement: contrastive learning. Optimization: end-to-end.
 Related: LightGCN without modalities; LATTICE learns links between items rather than of users.
 Differs from the paper: the graphs are found anew once an epoch; the critic is one hidden layer of fixed width (the paper's grows with the
-square of the items), sees some users of each batch, and steps together with the generator, whose gradient is reversed; features are
-centered and scaled to unit length.
+square of the items), sees the first users of each batch by their ids, and steps together with the generator, whose gradient is reversed;
+observed rows weigh 5 (the paper's 100 is of normalized likeness); no dropout and no penalty on features; features are centered and scaled to unit length.
 """
 
 from dataclasses import dataclass

@@ -10,8 +10,8 @@ features of masked neighbors. The output at the item itself starts its vector in
 
 Cell: Interaction: item-item graph, fine-grained attention. Enhancement: none. Optimization: two-step.
 Related: BPR is PMGT without pretraining; TESM pretrains a graph network of each modality and attends later.
-Differs from the paper: the context is the neighbors that share most users (the paper samples three hops and keeps the most frequent); one negative
-for each pair; downstream a product instead of NCF; features are centered and scaled to unit length.
+Differs from the paper: the context is the neighbors that share most users (the paper samples three hops and keeps the most frequent), one shared user
+being enough; each item's pair is its first neighbor, with one negative drawn from all items; masked neighbors are zeros; downstream a product instead of NCF; features are centered and scaled to unit length.
 """
 
 from dataclasses import dataclass

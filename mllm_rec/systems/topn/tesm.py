@@ -4,7 +4,7 @@ Ni, Huang, Hu and Lin. A two-stage embedding model for recommendation with multi
 Sciences 2022. https://www.sciencedirect.com/science/article/pii/S0020025521009270
 
 Stage 1, per modality m on the graph ``S_m`` of items alike: ``z_m = B LReLU(S_m A x_m)``, trained to predict the links,
-``softplus(-z_i . z_k) + softplus(z_i . z_j)`` for linked k and others j. Stage 2: an item is
+``softplus(-z_i . z_k) + softplus(z_i . z_j)`` for linked k and items j that the user of a triple did not choose. Stage 2: an item is
 ``e_i + sum_m a_m V_m z_m`` with ``a_m = softmax_m(q . tanh(W V_m z_m + b))``, a user ``e_u``, trained to rank.
 
 Cell: Interaction: user-item graph, fine-grained attention. Enhancement: none. Optimization: two-step.
