@@ -230,7 +230,7 @@ def _check_settings(system: type[Recommender], settings: Any) -> None:
         if isinstance(usual, bool) or not isinstance(usual, int | float):
             continue
         if isinstance(usual, int):
-            least = 0 if name.endswith(("layers", "epochs")) else 1
+            least = 0 if name.endswith(("layers", "epochs", "neighbors")) else 1
             good, wanted = type(value) is int and value >= least, f"a whole number from {least} up"
         elif name == "drop" or name.endswith("share"):
             good, wanted = isinstance(value, int | float) and 0 <= value <= 1, "a share between 0 and 1"
