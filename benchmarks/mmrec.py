@@ -63,11 +63,6 @@ def write_tiktok(folder: Path) -> None:
     np.save(folder / "tiktok" / "user_graph_dict.npy", graph, allow_pickle=True)
 
 
-def scatter_add(values: torch.Tensor, index: torch.Tensor, dim: int, dim_size: int) -> torch.Tensor:
-    """``torch_scatter``'s, by PyTorch Geometric."""
-    return scatter(values, index, dim, dim_size)
-
-
 def opened(checkout: Path, data: Path, name: str) -> MMRec:
     """A model of MMRec by its own defaults (of several that it would search the first, of step sizes its general one), on what ``write_tiktok`` wrote.
 
@@ -83,7 +78,7 @@ def opened(checkout: Path, data: Path, name: str) -> MMRec:
     scipy.sparse.dok_matrix._update = lambda self, entries: self._dict.update(entries)  # of older SciPy
     np.float, np.int = float, int  # of older NumPy
     sys.modules["torch_scatter"] = types.ModuleType("torch_scatter")
-    sys.modules["torch_scatter"].scatter_add = scatter_add
+    sys.modules["torch_scatter"].scatter_add = scatter  # which adds by default
     torch.Tensor.cuda = lambda self: self  # MGCN asks for it whatever the device
     from utils.configurator import Config
     from utils.dataloader import EvalDataLoader, TrainDataLoader
