@@ -27,7 +27,7 @@ def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
 
 
 def pairwise_distance_correlation(parts: Sequence[Tensor]) -> Tensor:
-    """Sum of ``distance_correlation`` over all pairs of parts; each part's distances are computed once, on at most ``SAMPLE`` rows."""
+    """Sum of ``distance_correlation`` over all pairs of parts; each part's distances are computed once, on the first ``SAMPLE`` rows: let them be in random order."""
     centered = [_centered_distances(part[:SAMPLE]) for part in parts]
     spread = [matrix.pow(2).mean().clamp(min=1e-16).sqrt() for matrix in centered]
     total = parts[0].new_zeros(())

@@ -60,6 +60,11 @@ class Batch:
         return Batch(self.users[first::step], self.positives[first::step], self.negatives[first::step])
 
 
+def sample(rows: Tensor, count: int) -> Tensor:
+    """``count`` of the rows, drawn at random; the rows themselves where there are no more."""
+    return rows if len(rows) <= count else rows[torch.randperm(len(rows), device=rows.device)[:count]]
+
+
 class Negatives:
     """Draws items that a user has not chosen, each with the same chance, without trial and error.
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mllm_rec.errors import InputError
-from mllm_rec.optimization.sampling import Batch, Negatives, Triples
+from mllm_rec.optimization.sampling import Batch, Negatives, Triples, sample
 
 logs = st.integers(1, 6).flatmap(
     lambda num_items: st.lists(st.sets(st.integers(0, num_items - 1), max_size=num_items), min_size=1, max_size=5).map(
@@ -85,3 +85,11 @@ def test_rows_of_a_batch():
     users, items = torch.arange(6.0).view(3, 2), torch.arange(8.0).view(4, 2)
     rows = Batch(torch.tensor([2]), torch.tensor([0]), torch.tensor([3])).rows(users, items)
     assert [row.tolist() for row in rows] == [[[4, 5]], [[0, 1]], [[6, 7]]]
+
+
+def test_a_sample_of_rows_is_any_of_them_each_once():
+    rows = torch.arange(10, 20)
+    assert sample(rows, 10) is rows
+    torch.manual_seed(0)
+    drawn = [sample(rows, 3).tolist() for _ in range(50)]
+    assert all(len(set(one)) == 3 for one in drawn) and {place for one in drawn for place in one} == set(rows.tolist())

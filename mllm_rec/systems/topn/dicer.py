@@ -23,6 +23,7 @@ from torch.nn.functional import embedding
 
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.interaction import bridge, fusion
+from mllm_rec.optimization import sampling
 from mllm_rec.recommender import Batch, TopN, table
 
 #: Users of a batch that the divergences are estimated on; their pairs are held at once.
@@ -83,7 +84,7 @@ class DICER(TopN):
         logits = z @ self.represent()[1].T + self.biases
         missed = (rows.degrees() * logits.logsumexp(1)).sum() - logits[rows.targets, rows.sources].sum()
         rebuilt = (self.content_decoder(z[:, s.dim :]) - content).pow(2).sum(1).mean()
-        part = slice(0, ESTIMATED)
+        part = sampling.sample(torch.arange(len(users), device=z.device), ESTIMATED)
         index, correlation, distance, mutual = self.divergences(z[part], mean[part], log_variance[part])
         return {
             "reconstruction": missed / len(users),

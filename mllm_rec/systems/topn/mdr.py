@@ -9,7 +9,7 @@ aligned, ``1 - cos(c_m, c_m')``, and each is made independent of its modality's 
 Cell: Interaction: other fusion. Enhancement: disentangled representation. Optimization: end-to-end.
 Related: PAMD separates them beforehand and by contrast; VBPR doesn't separate.
 Differs from the paper: from the survey's words (common and complementary parts); all formulas are reconstructed; the distance correlation is taken of
-256 items of a batch, the first by their ids.
+256 items of a batch.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from torch.nn.functional import embedding
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.enhancement import contrastive, disentangled
 from mllm_rec.interaction import fusion
-from mllm_rec.optimization import losses
+from mllm_rec.optimization import losses, sampling
 from mllm_rec.recommender import Batch, TopN, table
 
 
@@ -73,7 +73,7 @@ class MDR(TopN):
         }
         items, split = batch.distinct()[1], self.items.new_zeros(())
         for name in common:
-            known = items[self.present[name][items]]
+            known = sampling.sample(items[self.present[name][items]], disentangled.SAMPLE)
             if len(known) > 1:
                 split = split + disentangled.distance_correlation(embedding(known, common[name]), embedding(known, own[name]))
         aligned = self.items.new_zeros(())

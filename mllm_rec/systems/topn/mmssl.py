@@ -12,7 +12,7 @@ An item that nobody chose has no ``h``, so content cannot rank it.
 Cell: Interaction: user-item graph, coarse-grained attention. Enhancement: contrastive learning. Optimization: end-to-end.
 Related: LightGCN without modalities; LATTICE learns links between items rather than of users.
 Differs from the paper: the graphs are found anew once an epoch; the critic is one hidden layer of fixed width (the paper's grows with the
-square of the items), sees the first users of each batch by their ids, and steps together with the generator, whose gradient is reversed;
+square of the items), sees 128 users of each batch, and steps together with the generator, whose gradient is reversed;
 observed rows weigh 5 (the paper's 100 is of normalized likeness); no dropout and no penalty on features; features are centered and scaled to unit length.
 """
 
@@ -25,7 +25,7 @@ from torch.nn.functional import embedding, normalize
 from mllm_rec.data.dataset import Dataset
 from mllm_rec.enhancement import contrastive
 from mllm_rec.interaction import bridge, fusion
-from mllm_rec.optimization import losses
+from mllm_rec.optimization import losses, sampling
 from mllm_rec.recommender import Batch, TopN, table
 
 #: Users of a batch whose rows the critic sees.
@@ -116,14 +116,14 @@ class MMSSL(TopN):
         contrast = [contrastive.info_nce(embedding(users, ids), own, self.settings.temperature) for ids in traveled.values()]
         return terms | {
             "contrast": self.settings.contrast_weight * sum(contrast),
-            "adversarial": self.judged(users[:CRITIC_ROWS], own, modal),
+            "adversarial": self.judged(sampling.sample(users, CRITIC_ROWS), final, modal),
         }
 
-    def judged(self, users: Tensor, own: Tensor, modal: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
+    def judged(self, users: Tensor, final: Tensor, modal: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
         """The critic's loss on predicted against observed rows of some users, a scalar; predicted rows get its reversed gradient."""
-        observed = self.data.history(users).to(own.device)
-        similar = own[: len(users)].detach() @ self.items.detach().T
-        total = own.new_zeros(())
+        observed = self.data.history(users).to(final.device)
+        similar = final[users].detach() @ self.items.detach().T
+        total = final.new_zeros(())
         for of_users, of_items in modal.values():
             gumbel = -torch.empty_like(observed).exponential_().log()
             real = (SMOOTH * observed + similar + gumbel).softmax(1)
