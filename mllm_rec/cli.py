@@ -90,6 +90,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def folder(text: str) -> Path:
+    """A folder, there or not; the type of --results and of --out where many files are written."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a file; name a folder")
+    return path
+
+
 def inspect_command(args: argparse.Namespace) -> Answer:
     """What is understood of a shop's own files, before any build."""
     from mllm_rec.data.inspect import inspect
@@ -420,7 +428,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _own_files(added)
     added.add_argument("--split", metavar="HOW", help="random, user-time, global-time, leave-one-out, cold-items or given")
     added.add_argument("--domain", type=Path, metavar="YAML", help="domain file: what people call your fields and values")
-    added.add_argument("--out", type=Path, required=True, metavar="W", help="workspace folder")
+    added.add_argument("--out", type=folder, required=True, metavar="W", help="workspace folder")
     added.add_argument("--systems", type=names, metavar="A,B", help="systems to train (see 'mllm-rec systems')")
     added.add_argument("--seeds", type=positive, default=1, metavar="N", help="train each system N times (default 1)")
     _model(added)
@@ -448,14 +456,16 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--near", metavar="ITEM", help="name the nearest items of one by each feature")
     added.add_argument("--sheet", type=Path, metavar="PNG", help="with --near: draw them, a strip of pictures for each feature")
-    added.add_argument("--export", type=Path, metavar="DIR", help="write each as NAME_feat.npy, with i_id_mapping.csv, as MMRec names them")
+    added.add_argument(
+        "--export", type=folder, metavar="DIR", help="write each as NAME_feat.npy, with i_id_mapping.csv, as MMRec names them"
+    )
     added.add_argument(
         "--import", dest="imported", type=Path, metavar="DIR", help="take such matrices in as features, which later builds keep"
     )
     added = command("export", export_command, "example: mllm-rec export shop --to mmrec --out shop_mmrec")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--to", choices=["mmrec"], required=True, help="layout of the folder")
-    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="where it goes")
+    added.add_argument("--out", type=folder, required=True, metavar="DIR", help="where it goes")
     added = command("captions", captions_command, "example: mllm-rec captions shop --show 12")
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--show", type=positive, default=0, metavar="N", help="a contact sheet of N pictures with their captions")
@@ -474,7 +484,7 @@ def _bench_data(parser: argparse.ArgumentParser) -> None:
 
 def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--results", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="where the files are (default benchmarks/results)"
+        "--results", type=folder, default=Path("benchmarks/results"), metavar="DIR", help="where the files are (default benchmarks/results)"
     )
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes at a time (default 1)")
 
@@ -542,7 +552,7 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "example: mllm-rec train-mllm --domain my_goods.yaml --out models/my_goods",
     )
     added.add_argument("--domain", default="domains/home_goods.yaml", metavar="YAML", help="domain file to draw from (default: the demo's)")
-    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model's folder")
+    added.add_argument("--out", type=folder, required=True, metavar="DIR", help="the model's folder")
     added.add_argument("--device", default="cpu", help="cpu or cuda")
     added.add_argument(
         "--set", type=pairs, action=Merge, default={}, metavar="NAME=N,..", help="drawings, head_steps, word_steps, seed, ..."
@@ -564,13 +574,13 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("workspace", type=Path, metavar="W", help="workspace folder that build made")
     added.add_argument("--task", choices=["caption", "match", "word"], required=True, help="the job that is learned")
     added.add_argument("--base", required=True, metavar="MODEL", help="embedded, or a model's folder or hub name")
-    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="the adapter's folder, like adapters/NAME")
+    added.add_argument("--out", type=folder, required=True, metavar="DIR", help="the adapter's folder, like adapters/NAME")
     added.add_argument(
         "--data", type=Path, metavar="FILE", help="examples, one JSON object a line: inputs, answer, image (default: from W)"
     )
     added.add_argument("--replay", type=positive, default=0, metavar="N", help="N drawings of the base's own domain, learned along")
     added.add_argument("--qlora", action="store_true", help="the base in 4 bits; needs a GPU")
-    added.add_argument("--merge", type=Path, metavar="DIR", help="write base and adapter as one model, too")
+    added.add_argument("--merge", type=folder, metavar="DIR", help="write base and adapter as one model, too")
     for name, meaning in (("steps", "steps at most"), ("rank", "rank of the adapter"), ("batch-size", "examples a step"), ("seed", "seed")):
         added.add_argument(f"--{name}", type=positive, metavar="N", help=meaning)
     added.add_argument("--lr", type=float, metavar="X", help="learning rate")
@@ -613,9 +623,9 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     added.add_argument("--baseline", metavar="A", help="the system that the others are tested against (default: popularity)")
     added.add_argument("--only-done", action="store_true", help="train nothing: show what is there")
-    added.add_argument("--out", type=Path, metavar="DIR", help="write table.md, table.json and index.html")
+    added.add_argument("--out", type=folder, metavar="DIR", help="write table.md, table.json and index.html")
     added.add_argument(
-        "--experiments", type=Path, metavar="DIR", help="write DIR/SYSTEM.toml, which 'mllm-rec reproduce' checks, for each system"
+        "--experiments", type=folder, metavar="DIR", help="write DIR/SYSTEM.toml, which 'mllm-rec reproduce' checks, for each system"
     )
     added = command(
         "robustness",
@@ -628,7 +638,7 @@ def _model_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     added.add_argument("--systems", type=names, default=["all"], metavar="A,B", help="only these (default: all)")
     added.add_argument("--seeds", type=positive, default=1, metavar="N", help="train each N times (default 1)")
     added.add_argument("--only-done", action="store_true", help="train nothing: show what is there")
-    added.add_argument("--out", type=Path, metavar="DIR", help="write table.md and table.json")
+    added.add_argument("--out", type=folder, metavar="DIR", help="write table.md and table.json")
     added = command(
         "tune",
         tune_command,

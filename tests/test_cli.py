@@ -112,6 +112,18 @@ def test_wrong_usage_is_2(words, capsys):
     assert ended.value.code == 2 and "usage" in capsys.readouterr().err
 
 
+def test_a_file_where_a_folder_belongs_is_wrong_usage(tmp_path, capsys):
+    (tmp_path / "taken").write_text("x")
+    for words in (
+        ["compare", "--data", "demo", "--results"],
+        ["robustness", "--data", "demo", "--out"],
+        ["export", "w", "--to", "mmrec", "--out"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, str(tmp_path / "taken")])
+        assert ended.value.code == 2 and "taken is a file; name a folder" in capsys.readouterr().err
+
+
 def test_a_model_is_judged_with_its_adapter_on(monkeypatch, capsys, tmp_path):
     from mllm_rec.mllm.providers import Answer, Loading
     from mllm_rec.mllm.providers.scripted import Scripted

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import mllm_rec
+from mllm_rec import SYSTEMS
 
 ROOT = Path(mllm_rec.__file__).parent
 CHECKOUT = ROOT.parent
@@ -109,3 +110,16 @@ def test_wheel_works_without_the_checkout(tmp_path):
     assert "recommend" in said
     code = "from mllm_rec import resources; from mllm_rec.data.sources.demo import world, DEMO; print(resources.path('domains')); world(**{**DEMO, 'items': 20, 'users': 5})"
     assert run(python, "-c", code, cwd=tmp_path).stdout.strip().startswith(str(tmp_path / "env"))
+
+
+def test_every_system_is_checked_against_its_formulas_and_with_its_own_piece_switched_off():
+    tests = [
+        set(node.name.split("_"))
+        for path in (CHECKOUT / "tests" / "systems").glob("test_*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+    ]
+    lacking = [
+        (name, kind) for name in SYSTEMS for kind in ("equation", "signature") if not any({"test", name, kind} <= one for one in tests)
+    ]
+    assert lacking == [("popularity", "signature")]  # counting has no piece to switch off

@@ -123,6 +123,8 @@ def tuned_settings(bench: Bench, system: str, results: Path) -> dict[str, Any] |
 def gather(data: str, bench: Bench, trials: Sequence[Trial], results: Path, jobs: int, only_done: bool = False) -> Found:
     """What came of the trials; what isn't there is trained, and what fails keeps nothing else from it."""
     found, why = Found(), {}
+    _, at, condition = bench.name.rpartition("@")
+    under = f" {at}{condition}" if at else ""
     missing = {} if only_done else {trial.path(results, bench): trial for trial in trials if not trial.path(results, bench).exists()}
     work = {path: (data, trial, results) for path, trial in missing.items()}
     for done, (path, value) in enumerate(apart(_train, work, jobs), start=1):
@@ -130,7 +132,7 @@ def gather(data: str, bench: Bench, trials: Sequence[Trial], results: Path, jobs
         if isinstance(value, InputError):
             why[path] = str(value)
             came = f"failed: {value}"
-        print(f"  {missing[path].system}, seed {missing[path].seed}: {came} ({done} of {len(missing)})", file=sys.stderr)
+        print(f"  {missing[path].system}{under}, seed {missing[path].seed}: {came} ({done} of {len(missing)})", file=sys.stderr)
     for trial in trials:
         path = trial.path(results, bench)
         if path in why:

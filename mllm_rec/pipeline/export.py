@@ -27,8 +27,10 @@ def export(workspace: Workspace, layout: str, out: Path) -> tuple[dict[str, Any]
         out: folder; files of the same names are replaced.
 
     Raises:
-        InputError: no interactions, or files of another data set lie in the folder.
+        InputError: no interactions, or the folder is a workspace or has files of another data set.
     """
+    if Workspace(out).catalog.exists():
+        raise InputError(f"{out} is a workspace, which the files would get mixed up with; name another folder with --out")
     catalog = Catalog.load(workspace.catalog)
     table = pd.read_parquet(workspace.interactions)
     log = table[table["part"].isin(PARTS)]

@@ -176,7 +176,7 @@ def evaluate_workspace(
     mask = "train" if part == "validation" else mask
     split = runs.manifest["split"]["name"]
     main = {name: main_table(found, runs.how) for name, found in tables.items()}
-    shown = (f"recall@{max(ks)}", f"ndcg@{max(ks)}")
+    shown = tuple(f"{metric}@{k}" for metric in ("recall", "ndcg") for k in ks)
     baseline = "popularity" if "popularity" in main and len(main) > 1 else None
     comparison = compare(main, split, mask, shown, baseline)
     value: dict[str, Any] = {"part": part, "seeds": seeds, **comparison.to_dict()}

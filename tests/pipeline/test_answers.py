@@ -79,6 +79,7 @@ def test_the_table(workspace):
         assert recall["low"] <= recall["mean"] <= recall["high"] and row["seconds"] >= 0
         assert row["tables"]["warm"]["users"] == row["users"], "under global-time the main table is the warm users'"
     assert "global-time" in text and "train+validation" in text
+    assert all(f"{metric}@{k}" in text for metric in ("recall", "ndcg") for k in (5, 20))
     with pytest.raises(InputError, match="'lightgcn' is not trained in"):
         evaluate_workspace(workspace, ["lightgcn"], 1, "test", "train", (20,))
 

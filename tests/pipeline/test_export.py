@@ -46,3 +46,8 @@ def test_a_folder_with_other_files_is_refused(workspace, tmp_path):
     np.save(tmp_path / "depth_feat.npy", np.ones((2, 2)))
     with pytest.raises(InputError, match=r"holds depth_feat\.npy, which would be read along"):
         export(workspace, "mmrec", tmp_path)
+
+
+def test_a_workspace_is_not_written_into(workspace):
+    with pytest.raises(InputError, match="is a workspace, which the files would get mixed up with"):
+        export(workspace, "mmrec", workspace.root)

@@ -14,7 +14,7 @@ from mllm_rec.systems.topn.popularity import Popularity
 ROWS = torch.where(LIKES.any(1, keepdim=True), LIKES, LIKES.mean(0))
 
 
-def test_popularity_counts():
+def test_popularity_equation():
     assert solved(Popularity).score(EVERYONE).tolist() == [[3, 3, 3, 2, 0]] * 6
     assert solved(Popularity).score(Query(torch.tensor([0, 1]), items=torch.tensor([[4, 3], [0, 0]]))).tolist() == [[0, 2], [3, 3]]
 

@@ -76,7 +76,7 @@ def logits_of(system, dropped=False):
 
 
 @pytest.mark.parametrize("kind", [MacridVAE, SEMMacridVAE])
-def test_macridvae_equation(kind):
+def test_macridvae_and_semmacridvae_equation(kind):
     system = drawn(kind, dim=3, factors=2, hidden=4, drop=0.0, temperature=0.5, noise=0.0, kl_weight=0.7, anneal_steps=10)
     logits, kl = logits_of(system)
     assert close(system.score(EVERYONE)[KNOWN], logits[KNOWN])
@@ -91,7 +91,7 @@ def test_macridvae_equation(kind):
     assert close(system.as_user(system.autoencoder.items), torch.cat([unit(system.autoencoder.items)] * 2, 1))
 
 
-def test_macridvae_signature():
+def test_macridvae_and_semmacridvae_signature():
     """Prototypes split the history: with others, another item is seen in each; SEM's items start from features."""
     one, two = (drawn(MacridVAE, dim=3, factors=k, hidden=4, noise=0.0) for k in (1, 2))
     assert not close(one.score(EVERYONE)[KNOWN], two.score(EVERYONE)[KNOWN])
@@ -128,3 +128,31 @@ def test_pamd_equation():
     assert tuned.keys() == {"bpr", "l2"} and close(tuned["bpr"], rank(users, items))
     rows = (system.users[USER], system.items[CHOSEN], system.items[OTHER], system.tastes[USER])
     assert close(tuned["l2"], 0.3 * squared(*rows))
+
+
+def test_pamd_signature():
+    """Before its parts are frozen there is only what BPR knows; freezing adds content."""
+    system = drawn(PAMD, dim=3)
+    plain = with_strangers(system.users) @ system.items.T
+    assert close(system.score(EVERYONE), plain)
+    system.end_pretraining()
+    system.forget_vectors()
+    assert not close(system.score(EVERYONE), plain)
+
+
+def test_dmrl_signature():
+    """One factor of the log alone ranks as BPR does; factors agree one by one; a silent gate lets all that is known count alike."""
+    one, two = (drawn(DMRL, features=False, dim=4, factors=factors) for factors in (1, 2))
+    product = one.users @ one.items.T
+    assert close(one.score(EVERYONE)[KNOWN], softplus(product)[KNOWN])
+    halves = [softplus(two.users[:, part] @ two.items[:, part].T) for part in (slice(0, 2), slice(2, 4))]
+    assert close(two.score(EVERYONE)[KNOWN], sum(halves)[KNOWN])
+    system = drawn(DMRL, dim=4, factors=1)
+    before = system.score(EVERYONE)
+    with torch.no_grad():
+        system.gate.weight.zero_()
+    system.forget_vectors()
+    parts = [system.items, *(unit(leaky_relu(line(system.projections[name], x))) for name, x in contents().items())]
+    known = torch.stack([torch.ones(5, dtype=torch.bool), *(PRESENT[name] for name in contents())])
+    agreed = torch.stack([softplus(system.users @ part.T) for part in parts]) * known[:, None]
+    assert close(system.score(EVERYONE)[KNOWN], (agreed.sum(0) / known.sum(0))[KNOWN]) and not close(system.score(EVERYONE), before)

@@ -39,7 +39,7 @@ def kept(system):
 
 
 @pytest.mark.parametrize(("neighbors", "item_layers"), [(1, 1), (2, 1), (2, 2), (3, 0)])
-def test_freedom_serves_the_whole_graph(neighbors, item_layers):
+def test_freedom_equation(neighbors, item_layers):
     system = drawn(FREEDOM, dim=3, neighbors=neighbors, item_layers=item_layers, modality_weights=WEIGHTS)
     system.begin_epoch(torch.Generator().manual_seed(0))
     system.eval()

@@ -57,7 +57,7 @@ def test_micro_equation(layers, neighbors):
 
 
 @pytest.mark.parametrize("kind", [LATTICE, MICRO])
-def test_signature(kind):
+def test_lattice_and_micro_signature(kind):
     """With frozen links alone the projections change nothing; without modalities it is LightGCN."""
     frozen, learned = (drawn(kind, dim=3, neighbors=2, frozen_share=share) for share in (1.0, 0.2))
     before = frozen.score(EVERYONE)

@@ -107,3 +107,22 @@ def test_iris_equation():
 def test_iris_begins_with_streams_that_hardly_share():
     begun = IRIS(data()).sharing
     assert close(begun, 0.9 * torch.eye(3) + 0.1 / 3) and close(begun.sum(1), torch.ones(3))
+
+
+def test_iris_signature():
+    """Without a relation the history counts as a plain mean; streams that don't share say something else than those that do."""
+    system = drawn(IRIS, dim=3, smoothing=1.0)
+    before = system.score(EVERYONE)
+    with torch.no_grad():
+        system.sharing.copy_(torch.eye(3))
+    system.forget_vectors()
+    apart = system.score(EVERYONE)
+    assert not close(apart, before)
+    with torch.no_grad():
+        system.relation.weight.zero_()
+    system.forget_vectors()
+    v = system.represent()
+    others = LIKES[:, :, None] * (1 - torch.eye(5))  # user, item of the history, item that is ranked
+    mean = torch.einsum("uji,jd->uid", others / others.sum(1, keepdim=True).clamp(min=1), v)
+    assert close(system.score(EVERYONE)[KNOWN], (system.biases + (mean * v).sum(2))[KNOWN])
+    assert not close(system.score(EVERYONE)[KNOWN], apart[KNOWN])

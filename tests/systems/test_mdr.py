@@ -5,6 +5,8 @@ from dense import distance_correlation, line
 from six_by_five import BATCH, EVERYONE, PRESENT, both_ways, bpr, close, contents, drawn, penalty, squared, unit, with_strangers
 from torch.nn.functional import cosine_similarity
 
+from mllm_rec.systems.topn.bpr import BPR
+from mllm_rec.systems.topn.lightgcn import LightGCN
 from mllm_rec.systems.topn.mdr import MDR
 from mllm_rec.systems.topn.pmgcrn import PMGCRN
 
@@ -52,3 +54,37 @@ def test_pmgcrn_equation():
     assert loss.keys() == {"bpr", "l2"} and close(loss["bpr"], bpr(final[USER], final[6 + CHOSEN], final[6 + OTHER]))
     rows = [system.users[USER], system.items[CHOSEN], system.items[OTHER], *(table[USER] for table in system.preferences.values())]
     assert close(loss["l2"], 0.3 * squared(*rows))
+
+
+def test_mdr_signature():
+    """Without modalities it is BPR; a common part counts once however many modalities bring it, an own part apart from it."""
+    bare, plain = drawn(MDR, features=False, dim=3), drawn(BPR, dim=3)
+    plain_scores = with_strangers(plain.users) @ plain.items.T
+    assert close(bare.score(EVERYONE), plain_scores) and bare.loss(BATCH).keys() == {"bpr", "l2"}
+    system = drawn(MDR, dim=3)
+    before = system.score(EVERYONE)
+    system.common, system.own = system.own, system.common
+    system.forget_vectors()
+    assert not close(system.score(EVERYONE), before)
+    with torch.no_grad():
+        system.fuse.weight.zero_()
+    system.forget_vectors()
+    assert close(system.score(EVERYONE), with_strangers(system.users) @ system.items.T)
+
+
+def test_pmgcrn_signature():
+    """Without modalities and self-attention it is LightGCN's sum; a link between opposites carries nothing."""
+    bare, plain = (drawn(kind, features=False, dim=3, layers=2) for kind in (PMGCRN, LightGCN))
+    with torch.no_grad():
+        bare.value.weight.zero_()
+    assert close(bare.score(EVERYONE), 9 * plain.score(EVERYONE))
+    system, alone = (drawn(PMGCRN, features=features, dim=3, layers=1) for features in (True, False))
+    with torch.no_grad():
+        for one in (system, alone):
+            one.value.weight.zero_()
+        system.preferences["text"][4] = -line(system.projections["text"], contents()["text"])[3]  # their one choice, and it has no picture
+    starts = [unit(system.preferences[name])[4] for name in contents()]
+    assert close(system.represent()[0][4], (alone.represent()[0][4] + sum(starts)) / 3)
+    with torch.no_grad():
+        system.preferences["text"][4] *= -1
+    assert not close(system.represent()[0][4], (alone.represent()[0][4] + starts[0] - starts[1]) / 3)

@@ -22,6 +22,7 @@ from six_by_five import (
 from torch.nn.functional import softplus
 
 from mllm_rec.systems.topn.hcgcn import HCGCN
+from mllm_rec.systems.topn.lightgcn import LightGCN
 from mllm_rec.systems.topn.mcptr import MCPTR
 from mllm_rec.systems.topn.tmfun import TMFUN
 
@@ -107,3 +108,48 @@ def test_hcgcn_equation():
     assert close(loss["behavior"], 0.7 * nce(items[rows], items[system.nearest[rows]], 0.4))
     a, b = (line(system.projections[name], x)[BOTH] for name, x in contents().items())
     assert close(loss["alignment"], 0.7 * (nce(a, b, 0.4) + nce(b, a, 0.4)) / 2)
+
+
+def test_tmfun_signature():
+    """Queries that ask nothing make each step a mean of what is known; and the steps are no more alike than their queries."""
+    system = drawn(TMFUN, dim=3, layers=1, neighbors=2)
+    asking = system.score(EVERYONE)
+    first, second, _ = (query.weight for query in system.queries)
+    with torch.no_grad():
+        swapped = first.clone(), second.clone()
+        first.copy_(swapped[1]), second.copy_(swapped[0])
+    system.forget_vectors()
+    assert not close(system.score(EVERYONE), asking)
+    with torch.no_grad():
+        for query in system.queries:
+            query.weight.zero_()
+    system.forget_vectors()
+
+    def mean(*candidates):
+        known = torch.stack([one.any(1) for one in candidates]).sum(0).clamp(min=1)
+        return sum(candidates) / known[:, None]
+
+    users, items = lightgcn(system.users, system.items, 1)
+    modal = [knn(name, 2) @ line(system.projections[name], x) for name, x in contents().items()]
+    f = mean(mean(*modal), partners(LIKES.T, 2) @ system.items)
+    assert close(system.score(EVERYONE), with_strangers(users) @ (items + mean(f, items)).T) and not close(system.score(EVERYONE), asking)
+
+
+def test_mcptr_signature():
+    """Without stage 1 it is LightGCN; stage 1 moves where it starts."""
+    system, plain = (drawn(kind, dim=3, layers=2) for kind in (MCPTR, LightGCN))
+    assert close(system.score(EVERYONE), plain.score(EVERYONE))
+    system.end_pretraining()
+    system.forget_vectors()
+    assert not close(system.score(EVERYONE), plain.score(EVERYONE))
+
+
+def test_hcgcn_signature():
+    """One cluster without modalities is LightGCN; more clusters thin the links, and modalities link items."""
+    plain = drawn(LightGCN, dim=3, layers=2)
+    one, two = (drawn(HCGCN, features=False, dim=3, layers=2, clusters=clusters) for clusters in (1, 2))
+    linked = drawn(HCGCN, dim=3, layers=2, clusters=1)
+    for system in (plain, one, two, linked):
+        system.eval()
+    assert close(one.score(EVERYONE), plain.score(EVERYONE))
+    assert not close(two.score(EVERYONE), plain.score(EVERYONE)) and not close(linked.score(EVERYONE), plain.score(EVERYONE))
